@@ -104,3 +104,129 @@ fn join<const N: usize>(first: &[u8], second: &[u8]) -> [u8; N] {
     tail.copy_from_slice(second);
     joined
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(not(test), ::kernel::macros::kunit_tests(rust_vfio_migration_stream))]
+mod tests {
+    use super::*;
+
+    /// A CRC32C that computes each bit; the tests bring their own to need nothing of the kernel's.
+    struct Bitwise;
+
+    impl Crc for Bitwise {
+        fn update(crc: u32, bytes: &[u8]) -> u32 {
+            bytes.iter().fold(crc, |crc, byte| {
+                (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                    (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
+                })
+            })
+        }
+    }
+
+    const IDENTITY: Identity = Identity {
+        backend: Identity::name("test"),
+        backend_version: 7,
+        requirement: [0xa5; REQUIREMENT_LEN],
+    };
+    const POLICY: Policy = Policy {
+        identity: IdentityPolicy::Required,
+        max_record: 4096,
+    };
+    const STATE: &[u8; 5] = b"state";
+    const STREAM_LEN: usize = IDENTITY_RECORD_LEN
+        + STOP_COPY_SIZE_RECORD_LEN
+        + HEADER_LEN
+        + STATE.len()
+        + CHECKSUM_RECORD_LEN
+        + TRAILER_RECORD_LEN;
+
+    /// A stream with one record of each kind.
+    fn stream() -> [u8; STREAM_LEN] {
+        let mut writer = Writer::<Bitwise>::new();
+        let identity = writer.identity(&IDENTITY);
+        let size = writer.stop_copy_size(5);
+        let mut data: [u8; HEADER_LEN + STATE.len()] = join(&[0; HEADER_LEN], STATE);
+        writer.data(&mut data);
+        let checksum = writer.checksum();
+        let trailer = writer.trailer();
+
+        let mut stream = [0; STREAM_LEN];
+        let records: [&[u8]; 5] = [&identity, &size, &data, &checksum, &trailer];
+        let mut at = 0;
+        for record in records {
+            stream[at..at + record.len()].copy_from_slice(record);
+            at += record.len();
+        }
+        stream
+    }
+
+    /// Reads a stream in pieces of at most `most` bytes.
+    fn read(policy: Policy, stream: &[u8], most: usize) -> Result<(), Error> {
+        let mut parser = Parser::<Bitwise>::new(policy);
+        let mut state = STATE.iter();
+        for mut piece in stream.chunks(most) {
+            loop {
+                match parser.push(&mut piece)? {
+                    Event::More => break,
+                    Event::Data(bytes) => {
+                        if !bytes.iter().all(|byte| state.next() == Some(byte)) {
+                            return Err(Error::TotalsMismatch);
+                        }
+                    }
+                    Event::Identity(identity) if identity != IDENTITY => {
+                        return Err(Error::IdentityMissing);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        parser.finish()
+    }
+
+    #[test]
+    fn checksum_is_crc32c() {
+        let mut crc = RunningCrc::<Bitwise>::new();
+        crc.update(b"1234");
+        crc.update(b"56789");
+        assert_eq!(crc.value(), 0xe306_9283);
+    }
+
+    #[test]
+    fn what_was_written_is_read_in_any_pieces() {
+        for most in 1..=STREAM_LEN {
+            assert_eq!(read(POLICY, &stream(), most), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_cut_stream_is_refused() {
+        let stream = stream();
+        for length in 0..stream.len() {
+            assert!(read(POLICY, &stream[..length], STREAM_LEN).is_err());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        for bit in 0..STREAM_LEN * 8 {
+            let mut stream = stream();
+            stream[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(POLICY, &stream, STREAM_LEN).is_err());
+        }
+    }
+
+    #[test]
+    fn an_error_stays() {
+        let mut parser = Parser::<Bitwise>::new(POLICY);
+        let header = Header {
+            size: POLICY.max_record + 1,
+            flags: 0,
+            tag: TAG_DATA,
+        };
+        let refused = Err(Error::RecordTooLarge);
+        assert_eq!(parser.push(&mut &header.encode()[..]), refused);
+        assert_eq!(parser.push(&mut &stream()[..]), refused);
+        assert_eq!(parser.push(&mut &[][..]), refused);
+        assert_eq!(parser.finish(), Err(Error::RecordTooLarge));
+    }
+}
