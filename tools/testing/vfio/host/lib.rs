@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Tests of the driver's pure files on the host.
+//!
+//! The tests inside those files run here too. The ones in this folder need memory, time or files that
+//! a test in the kernel had better not use.
 
 // The inline module is there for its path: a file that is loaded by a path of its own would look for
 // its children beside itself.
 #[path = "../../../../drivers/vfio/migration/core"]
-#[allow(missing_docs)]
 pub mod driver {
+    //! The files of the driver, from where they are.
+
     pub mod protocol;
 }
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod format;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod samples;
