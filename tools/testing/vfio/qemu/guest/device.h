@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The emulated migration device as the guest drives and checks it. */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include <stddef.h>
+#include <linux/types.h>
+
+struct device {
+	char path[300];			/* its directory in sysfs */
+	__u32 *regs;			/* BAR0 */
+	__u64 *mem;			/* BAR2: the state that is migrated */
+	size_t pages;
+
+	/* What the guest's memory says of the device. */
+	__u64 *shadow;		/* equals mem but for the tick records */
+	__u64 *sums;			/* checksum of each page of shadow */
+	__u64 id;			/* of this boot of this guest */
+	__u32 scratch;
+	__u64 ticks;
+	__u64 stores;
+	__u64 sweeps;		/* times that all pages were checked */
+	__u32 irqs_raised;		/* by device_check_interrupt() */
+	__u64 irqs_seen;
+	unsigned int irqs_lost;
+	unsigned int stores_per_step;
+
+	__u64 ticks_base;		/* counters when ticking was enabled */
+	__u32 irq_base;
+	size_t next_page;
+	__u64 random;
+	__u32 *mailbox;		/* where the MSI-X messages arrive */
+};
+
+void device_find(struct device *dev);
+void device_start(struct device *dev);
+void device_store(struct device *dev);
+void device_check_pages(struct device *dev);
+void device_check_registers(struct device *dev);
+void device_check_interrupt(struct device *dev, unsigned int round);
+void device_reinit(struct device *dev);
+
+#endif
