@@ -25,11 +25,15 @@ struct vfio_device {
 
 #include "kernel_fsm.h"
 
-#define NAME(state) [VFIO_DEVICE_STATE_##state] = #state
-
 static const char *const names[] = {
-	NAME(ERROR),    NAME(STOP),        NAME(RUNNING),  NAME(STOP_COPY),
-	NAME(RESUMING), NAME(RUNNING_P2P), NAME(PRE_COPY), NAME(PRE_COPY_P2P),
+	[VFIO_DEVICE_STATE_ERROR] = "ERROR",
+	[VFIO_DEVICE_STATE_STOP] = "STOP",
+	[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
+	[VFIO_DEVICE_STATE_STOP_COPY] = "STOP_COPY",
+	[VFIO_DEVICE_STATE_RESUMING] = "RESUMING",
+	[VFIO_DEVICE_STATE_RUNNING_P2P] = "RUNNING_P2P",
+	[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
+	[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
 };
 
 static const __u32 feature_sets[] = {
