@@ -110,6 +110,12 @@ impl TryFrom<u32> for State {
     }
 }
 
+impl From<State> for u32 {
+    fn from(state: State) -> u32 {
+        state as u32
+    }
+}
+
 /// Optional parts of the uAPI that a device supports.
 ///
 /// `STOP_COPY` is not optional: every set contains it.

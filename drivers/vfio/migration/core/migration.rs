@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state machine of one device.
+//!
+//! Walks the arcs of [`crate::protocol::fsm`], and keeps state and sessions in step: a session
+//! exists exactly in the states that have one. An arc never waits for user space nor for data;
+//! it waits for at most the one chunk that a backend has in hand.
+
+use crate::{
+    backend::{
+        Backend,
+        Failure,
+        Phase,
+        QuietArc, //
+    },
+    protocol::{
+        fsm::{
+            self,
+            Arc as StateArc,
+            ArcKind,
+            State, //
+        },
+        stream, //
+    },
+    resume::ResumeFile,
+    save::SaveFile,
+};
+use kernel::{
+    fs::File,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+};
+use vfio::{
+    migration::{
+        AsHandle,
+        Operations, //
+    },
+    task::{
+        Queue,
+        Task, //
+    },
+};
+
+/// Live migration of a device with the backend `B`.
+#[pin_data]
+pub struct Migration<B: Backend> {
+    backend: Arc<B>,
+    queue: Arc<Queue>,
+    #[pin]
+    inner: Mutex<Inner<B>>,
+}
+
+/// # Invariants
+///
+/// `session` is what `state` says: see [`Session`].
+struct Inner<B: Backend> {
+    state: State,
+    session: Session<B>,
+}
+
+enum Session<B: Backend> {
+    /// In `RUNNING`, `RUNNING_P2P`, `STOP` and `ERROR`.
+    None,
+    /// In `PRE_COPY`, `PRE_COPY_P2P` and `STOP_COPY`.
+    Save(Arc<Task<SaveFile<B>>>),
+    /// In `RESUMING`.
+    Resume(Arc<ResumeFile<B>>),
+}
+
+impl<B: Backend> Migration<B> {
+    /// A device that is running. Chunks are made on `queue`.
+    pub fn new(backend: Arc<B>, queue: Arc<Queue>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            backend,
+            queue,
+            inner <- new_mutex!(
+                Inner { state: State::Running, session: Session::None },
+                "vfio_migration::Migration::inner"
+            ),
+        })
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Performs one arc. On an error the state is unchanged, or `ERROR`.
+    fn perform(
+        &self,
+        inner: &mut Inner<B>,
+        arc: StateArc,
+        device: &dyn AsHandle,
+    ) -> Result<Option<ARef<File>>> {
+        match self.try_perform(inner, arc, device) {
+            Ok(file) => {
+                inner.state = arc.to();
+                Ok(file)
+            }
+            Err(Failure::Kept(error)) => Err(error),
+            Err(Failure::Lost(error)) => {
+                inner.end_session();
+                inner.state = State::Error;
+                Err(error)
+            }
+        }
+    }
+
+    fn try_perform(
+        &self,
+        inner: &mut Inner<B>,
+        arc: StateArc,
+        device: &dyn AsHandle,
+    ) -> Result<Option<ARef<File>>, Failure> {
+        match (arc.kind(), &inner.session) {
+            (ArcKind::Quiet, _) => {
+                let quiet = QuietArc::from_arc(arc).ok_or(EINVAL)?;
+                self.backend.quiet(quiet)?;
+                Ok(None)
+            }
+            (ArcKind::OpenSave, Session::None) => {
+                let phase = match arc.to() {
+                    State::StopCopy => Phase::StopCopy,
+                    _ => Phase::PreCopy,
+                };
+                // The file first: from the device on nothing may fail.
+                let (session, file) = SaveFile::new(self.queue.clone(), self.backend.waker(), phase)?;
+                let save = self.backend.begin_save(phase)?;
+                session.begin(self.backend.clone(), device.handle(), save);
+                inner.session = Session::Save(session);
+                Ok(Some(file))
+            }
+            (ArcKind::ContinueSave, Session::Save(session)) => {
+                SaveFile::stop_copy(session)?;
+                Ok(None)
+            }
+            (ArcKind::CloseSave, Session::Save(session)) => {
+                let save = session.end();
+                inner.session = Session::None;
+                if let Some(save) = save {
+                    self.backend.end_save(save).map_err(Failure::Lost)?;
+                }
+                Ok(None)
+            }
+            (ArcKind::OpenResume, Session::None) => {
+                let (session, file) = ResumeFile::new(self.backend.waker())?;
+                let resume = self.backend.begin_resume()?;
+                session.begin(self.backend.clone(), resume);
+                inner.session = Session::Resume(session);
+                Ok(Some(file))
+            }
+            (ArcKind::CloseResume, Session::Resume(session)) => {
+                session.finish()?;
+                inner.end_session();
+                Ok(None)
+            }
+            // By the invariant of `Inner`, there are no other pairs.
+            (
+                ArcKind::OpenSave
+                | ArcKind::ContinueSave
+                | ArcKind::CloseSave
+                | ArcKind::OpenResume
+                | ArcKind::CloseResume,
+                _,
+            ) => Err(Failure::Kept(EINVAL)),
+        }
+    }
+}
+
+impl<B: Backend> Inner<B> {
+    /// Ends the session, if there is one, without asking the backend.
+    fn end_session(&mut self) {
+        match core::mem::replace(&mut self.session, Session::None) {
+            Session::None => {}
+            Session::Save(session) => drop(session.end()),
+            Session::Resume(session) => session.end(),
+        }
+    }
+}
+
+impl<B: Backend> Operations for Migration<B> {
+    type State = State;
+
+    fn flags(&self) -> u32 {
+        self.backend.features().flags()
+    }
+
+    /// # Errors
+    ///
+    /// - `EINVAL` if the uAPI has no path from the present state to `new` (rules S11 to S13, S15).
+    /// - The backend's, and `ENOMEM`, `ENFILE`: the state is then one of the path's, or `ERROR`
+    ///   (S17).
+    fn set_state(&self, device: &dyn AsHandle, new: State) -> Result<Option<ARef<File>>> {
+        let features = self.backend.features();
+        let mut inner = self.inner.lock();
+        if new == State::Error {
+            return Err(EINVAL);
+        }
+        let mut file = None;
+        while inner.state != new {
+            let arc = fsm::next(features, inner.state, new).ok_or(EINVAL)?;
+            // Only the last arc of a path opens a session (A10), so no file is dropped here.
+            file = self.perform(&mut inner, arc, device)?;
+        }
+        Ok(file)
+    }
+
+    fn state(&self) -> State {
+        self.inner.lock().state
+    }
+
+    fn data_size(&self) -> Result<u64> {
+        let payload = self.backend.data_size();
+        // CAST: A chunk is far below 4 GiB.
+        let chunks = payload.div_ceil(B::CHUNK_SIZE as u64);
+        let framing = (stream::HEADER_LEN + stream::CHECKSUM_RECORD_LEN) as u64;
+        let ends = (stream::IDENTITY_RECORD_LEN + stream::TRAILER_RECORD_LEN) as u64;
+        chunks
+            .checked_mul(framing)
+            .and_then(|n| n.checked_add(payload))
+            .and_then(|n| n.checked_add(ends))
+            .ok_or(EOVERFLOW)
+    }
+
+    fn open(&self) -> Result {
+        self.backend.open()
+    }
+
+    fn close(&self) {
+        self.reset();
+    }
+
+    fn reset(&self) {
+        let mut inner = self.inner.lock();
+        inner.end_session();
+        self.backend.reset();
+        inner.state = State::Running;
+    }
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Migration of the emulated device: what the core asks of it.
+//!
+//! Its image is its memory, in a first pass and then the pages that changed, and at the end the
+//! registers and the configuration space; see [`crate::image`].
+
+use crate::{
+    device::Device,
+    image::{
+        self,
+        Decoder,
+        Piece,
+        PAGE, //
+    },
+    registers::Registers,
+};
+use kernel::{
+    prelude::*,
+    static_lock_class,
+    sync::Arc, //
+};
+use vfio::task::{
+    Queue,
+    Task, //
+};
+use vfio_migration::{
+    backend::{
+        Backend,
+        Chunk,
+        Failure,
+        Pending,
+        Phase,
+        QuietArc,
+        Waker, //
+    },
+    protocol::{
+        fsm::Features,
+        stream::{
+            Identity,
+            IdentityPolicy,
+            Policy,
+            REQUIREMENT_LEN, //
+        },
+    },
+};
+
+/// Version of the image.
+const VERSION: u32 = 1;
+const CHUNK_SIZE: usize = 256 * 1024;
+
+/// The backend of one device.
+pub(crate) struct Emulated {
+    features: Features,
+    waker: Waker,
+    device: Arc<Task<Device>>,
+}
+
+/// A session that saves.
+pub(crate) struct Save {
+    phase: Phase,
+    /// The device's count of re-initialisations when the first pass began.
+    reinits: u32,
+    /// Where the search for marked pages goes on.
+    search: usize,
+    device_sent: bool,
+}
+
+/// A session that resumes.
+pub(crate) struct Resume {
+    decoder: Decoder,
+    device: Option<(Registers, [u8; crate::config::SIZE])>,
+}
+
+impl Emulated {
+    /// Makes a device with `size` bytes of memory, which ticks on `queue`.
+    pub(crate) fn new(features: Features, size: usize, queue: Arc<Queue>) -> Result<Arc<Self>> {
+        let waker = Waker::new()?;
+        let task = Task::new(
+            queue,
+            c"vfio_migration_emulated_tick",
+            static_lock_class!(),
+            Device::new(size, waker.clone()),
+        );
+        let device = Arc::pin_init(task, GFP_KERNEL_ACCOUNT)?;
+        let this = Self {
+            features,
+            waker,
+            device,
+        };
+        Ok(Arc::new(this, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Writes to a region of the device.
+    pub(crate) fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result {
+        Device::write(&self.device, region, offset, data)
+    }
+
+    fn pages(&self) -> usize {
+        self.device.memory().page_count()
+    }
+
+    /// Puts an item of the pages `run` at the start of `out`; returns its length.
+    fn put_pages(
+        &self,
+        save: &Save,
+        run: core::ops::Range<usize>,
+        out: &mut [u8],
+    ) -> Result<usize> {
+        let memory = self.device.memory();
+        if save.phase == Phase::PreCopy {
+            memory.protect(run.clone());
+        }
+        let len = image::HEADER + run.len() * PAGE;
+        let item = out.get_mut(..len).ok_or(EINVAL)?;
+        let (header, pages) = item.split_at_mut_checked(image::HEADER).ok_or(EINVAL)?;
+        header.copy_from_slice(&image::pages_header(run.start, run.len()));
+        memory.read(run.start * PAGE, pages)?;
+        Ok(len)
+    }
+
+    /// Makes a chunk of the first pass.
+    fn save_pass(&self, save: &Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+        let tracker = self.device.memory().observer();
+        let first = tracker.pass();
+        let room = out.len().saturating_sub(image::HEADER) / PAGE;
+        let end = self.pages().min(first.saturating_add(room));
+        if first == end {
+            return Ok(None);
+        }
+        tracker.advance(end);
+        let len = self.put_pages(save, first..end, out)?;
+        Ok(Some(Chunk { len, initial: true }))
+    }
+
+    /// Makes a chunk of as many marked pages as it takes.
+    fn save_marked(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+        let tracker = self.device.memory().observer();
+        let mut len = 0;
+        let mut wrapped = false;
+        loop {
+            let room = (out.len() - len).saturating_sub(image::HEADER) / PAGE;
+            if room == 0 {
+                break;
+            }
+            match tracker.take_run(save.search, room) {
+                Some(run) => {
+                    save.search = run.end;
+                    len += self.put_pages(save, run, out.get_mut(len..).ok_or(EINVAL)?)?;
+                }
+                // Once around, so that no page waits for the others for ever.
+                None if wrapped || save.search == 0 => break,
+                None => {
+                    wrapped = true;
+                    save.search = 0;
+                }
+            }
+        }
+        let initial = false;
+        Ok((len > 0).then_some(Chunk { len, initial }))
+    }
+
+    /// Makes the last chunk, with all but the memory.
+    fn save_device(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+        if save.device_sent {
+            return Ok(None);
+        }
+        let (registers, config) = self.device.registers();
+        let item = image::device_item(&registers, &config);
+        out.get_mut(..item.len())
+            .ok_or(EINVAL)?
+            .copy_from_slice(&item);
+        save.device_sent = true;
+        let (len, initial) = (item.len(), false);
+        Ok(Some(Chunk { len, initial }))
+    }
+
+    fn requirement(&self) -> [u8; REQUIREMENT_LEN] {
+        let mut requirement = [0; REQUIREMENT_LEN];
+        // CAST: Bytes of memory.
+        let size = self.device.memory().size() as u64;
+        requirement[..8].copy_from_slice(&size.to_le_bytes());
+        requirement
+    }
+}
+
+fn errno(error: image::Error) -> Error {
+    match error {
+        image::Error::Invalid => EINVAL,
+        image::Error::Incomplete => ENODATA,
+    }
+}
+
+#[vtable]
+impl Backend for Emulated {
+    type Save = Save;
+    type Resume = Resume;
+
+    // Only this backend makes streams for it, so each has an identity.
+    const POLICY: Policy = Policy {
+        identity: IdentityPolicy::Required,
+        // CAST: A constant.
+        max_record: CHUNK_SIZE as u64,
+    };
+    const CHUNK_SIZE: usize = CHUNK_SIZE;
+
+    fn features(&self) -> Features {
+        self.features
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            backend: Identity::name("emulated"),
+            backend_version: VERSION,
+            requirement: self.requirement(),
+        }
+    }
+
+    fn accept(&self, identity: &Identity) -> Result {
+        if identity.backend_version == VERSION && identity.requirement == self.requirement() {
+            Ok(())
+        } else {
+            Err(EOPNOTSUPP)
+        }
+    }
+
+    fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    fn quiet(&self, arc: QuietArc) -> Result<(), Failure> {
+        match arc {
+            // The device has no peer-to-peer DMA to stop.
+            QuietArc::RunningToP2p | QuietArc::P2pToRunning => {}
+            QuietArc::P2pToStop | QuietArc::RunningToStop => {
+                Device::set_running(&self.device, false)
+            }
+            QuietArc::StopToP2p | QuietArc::StopToRunning => {
+                Device::set_running(&self.device, true)
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_save(&self, phase: Phase) -> Result<Save, Failure> {
+        self.device.memory().observer().begin();
+        Ok(Save {
+            phase,
+            reinits: self.device.reinits(),
+            search: 0,
+            device_sent: false,
+        })
+    }
+
+    fn save(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+        let reinits = self.device.reinits();
+        if reinits != save.reinits {
+            save.reinits = reinits;
+            self.device.memory().observer().begin();
+        }
+        if let Some(chunk) = self.save_pass(save, out)? {
+            return Ok(Some(chunk));
+        }
+        if let Some(chunk) = self.save_marked(save, out)? {
+            return Ok(Some(chunk));
+        }
+        match save.phase {
+            Phase::PreCopy => Ok(None),
+            Phase::StopCopy => self.save_device(save, out),
+        }
+    }
+
+    fn pending(&self, save: &Save) -> Pending {
+        let tracker = self.device.memory().observer();
+        let reinits = self.device.reinits();
+        // CAST: Counts of pages.
+        let bytes = |pages: usize| (pages * PAGE) as u64;
+        let (initial, dirty) = match reinits == save.reinits {
+            true => (self.pages() - tracker.pass(), tracker.marked()),
+            false => (self.pages(), 0),
+        };
+        Pending {
+            initial: bytes(initial),
+            dirty: bytes(dirty),
+            reinits,
+        }
+    }
+
+    fn stop_copy(&self, save: &mut Save) -> Result<(), Failure> {
+        Device::set_running(&self.device, false);
+        save.phase = Phase::StopCopy;
+        Ok(())
+    }
+
+    fn end_save(&self, _save: Save) -> Result {
+        self.device.memory().observer().end();
+        Ok(())
+    }
+
+    fn begin_resume(&self) -> Result<Resume, Failure> {
+        Ok(Resume {
+            decoder: Decoder::new(self.device.memory().size()),
+            device: None,
+        })
+    }
+
+    fn load(&self, resume: &mut Resume, mut data: &[u8]) -> Result {
+        loop {
+            match resume.decoder.next(&mut data).map_err(errno)? {
+                Piece::More => return Ok(()),
+                Piece::Memory { offset, bytes } => self.device.memory().write(offset, bytes)?,
+                Piece::Device { registers, config } => {
+                    if !self.device.accepts(&config) {
+                        return Err(EINVAL);
+                    }
+                    resume.device = Some((registers, config));
+                }
+            }
+        }
+    }
+
+    fn finish_resume(&self, resume: &mut Resume) -> Result {
+        resume.decoder.finish().map_err(errno)?;
+        let (registers, config) = resume.device.as_ref().ok_or(ENODATA)?;
+        self.device.restore(*registers, config)
+    }
+
+    fn data_size(&self) -> u64 {
+        // At worst each page is an item of its own.
+        let memory = self.pages() * (image::HEADER + PAGE);
+        // CAST: Bytes.
+        (memory + image::HEADER + image::DEVICE_LEN) as u64
+    }
+
+    fn reset(&self) {
+        self.device.memory().observer().end();
+        self.device.reset();
+    }
+}

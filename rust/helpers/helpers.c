@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Helpers that Rust calls for inline functions and macros of C headers.
+ * Exported because generic Rust code is instantiated in the backend modules.
+ */
+
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include "helpers.h"
+
+void rust_helper_vfio_put_device(struct vfio_device *device)
+{
+	vfio_put_device(device);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_put_device);
+
+/* The flags of a mapping of device memory by page frame number. */
+void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_set_pfnmap);
+
+unsigned long rust_helper_vfio_page_to_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_page_to_pfn);
+
+void rust_helper_vfio_init_delayed_work(struct delayed_work *work, work_func_t func,
+					const char *name, struct lock_class_key *key)
+{
+	INIT_DELAYED_WORK(work, func);
+	/* One lock class for each user instead of one for this function. */
+	lockdep_init_map(&work->work.lockdep_map, name, key, 0);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_init_delayed_work);
+
+struct workqueue_struct *rust_helper_vfio_alloc_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_alloc_workqueue);
+
+bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb)
+{
+	return kiocb->ki_flags & IOCB_NOWAIT || kiocb->ki_filp->f_flags & O_NONBLOCK;
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_kiocb_nowait);

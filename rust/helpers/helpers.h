@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What Rust cannot call: inline functions and macros. */
+#ifndef _VFIO_RUST_HELPERS_H
+#define _VFIO_RUST_HELPERS_H
+
+#include <linux/vfio.h>
+#include <linux/workqueue.h>
+
+struct lock_class_key;
+
+void rust_helper_vfio_put_device(struct vfio_device *device);
+void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma);
+unsigned long rust_helper_vfio_page_to_pfn(struct page *page);
+void rust_helper_vfio_init_delayed_work(struct delayed_work *work, work_func_t func,
+					const char *name, struct lock_class_key *key);
+struct workqueue_struct *rust_helper_vfio_alloc_workqueue(const char *name);
+bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb);
+
+#endif
