@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reset, close, unbind: from every state, with sessions open, and in a race with everything
+ * that may run at the same time.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+
+#include "kselftest_harness.h"
+#include "lib/vfio_migration.h"
+
+MIG_FIXTURE(reset);
+
+/*
+ * Nothing that is done with the file of a dead session may wait, give data or take any.
+ * Says what is wrong.
+ */
+static const char *session(int fd, int state)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN | POLLOUT };
+	struct vfio_precopy_info info;
+
+	if (state == RE && write(fd, "x", 1) >= 0)
+		return "takes data";
+	if (state != RE && !mig_reads_nothing(fd))
+		return "gives data";
+	if (poll(&poll_fd, 1, 0) != 1)
+		return "makes poll wait";
+	if (!mig_precopy_info(fd, &info))
+		return "announces data";
+	return "dead";
+}
+
+TEST_F(mig_reset, x1_x2_from_every_state)
+{
+	int state, fd, again;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X1] %s", mig_state_name(state));
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1] %s", mig_state_name(state));
+		if (fd < 0)
+			continue;
+		EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[T13] [X2] [S23]");
+		again = mig_set(&self->dev, state);
+		EXPECT_LE(0, again) TH_LOG("[X2] no new session");
+		EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[T13] [X2] [S23]");
+		EXPECT_EQ(0, mig_reset(&self->dev));
+		close(fd);
+		close(again);
+	}
+}
+
+TEST_F(mig_reset, x1_twice_and_again)
+{
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X1]");
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1]");
+	}
+}
+
+/* The parties of the race. */
+struct race {
+	struct mig_device *dev;
+	atomic_bool stop;
+	atomic_int data_fd;
+	char *buffer;
+	size_t size;
+	unsigned long resets, sets, moves;
+};
+
+static void *race_reset(void *arg)
+{
+	struct race *race = arg;
+
+	while (!race->stop) {
+		if (mig_reset(race->dev))
+			mig_die("[X1] [X4] reset failed: %s", strerror(errno));
+		race->resets++;
+		usleep(100);
+	}
+	return NULL;
+}
+
+/* Into and out of every state with a session; the reset may come in between. */
+static void *race_set(void *arg)
+{
+	struct race *race = arg;
+	uint64_t seed = 11;
+	int fd, old = -1;
+
+	while (!race->stop) {
+		int state = mig_random(&seed) % MIG_STATES;
+
+		if (!mig_supports(race->dev->flags, state))
+			continue;
+		if (!__mig_set(race->dev, state, &fd))
+			race->sets++;
+		if (fd < 0)
+			continue;
+		race->data_fd = fd;
+		if (old >= 0)
+			close(old);
+		old = fd;
+	}
+	race->data_fd = -1;
+	if (old >= 0)
+		close(old);
+	return NULL;
+}
+
+static void *race_move(void *arg)
+{
+	struct race *race = arg;
+	struct vfio_precopy_info info;
+	struct pollfd poll_fd = { .events = POLLIN | POLLOUT };
+	uint64_t seed = 12;
+
+	while (!race->stop) {
+		size_t n = 1 + mig_random(&seed) % race->size;
+
+		poll_fd.fd = race->data_fd;
+		if (poll_fd.fd < 0)
+			continue;
+		if (read(poll_fd.fd, race->buffer, n) > 0)
+			race->moves++;
+		if (write(poll_fd.fd, race->buffer, n) > 0)
+			race->moves++;
+		mig_precopy_info(poll_fd.fd, &info);
+		poll(&poll_fd, 1, 0);
+	}
+	return NULL;
+}
+
+static void run_race(struct race *race, unsigned int msec)
+{
+	void *(*const part[])(void *) = { race_reset, race_set, race_move, race_move };
+	pthread_t thread[ARRAY_SIZE(part)];
+	size_t i;
+
+	race->data_fd = -1;
+	for (i = 0; i < ARRAY_SIZE(part); i++)
+		if (pthread_create(&thread[i], NULL, part[i], race))
+			mig_die("no thread");
+	usleep(msec * 1000);
+	race->stop = true;
+	for (i = 0; i < ARRAY_SIZE(part); i++)
+		pthread_join(thread[i], NULL);
+}
+
+TEST_F_TIMEOUT(mig_reset, x4_races_everything, 60)
+{
+	struct race race = { .dev = &self->dev, .size = 1 << 16 };
+	int fd;
+
+	race.buffer = malloc(race.size);
+	memset(race.buffer, 0x5a, race.size);
+	run_race(&race, 3000);
+	EXPECT_LT(0, race.resets);
+	EXPECT_LT(0, race.sets);
+	EXPECT_LT(0, race.moves);
+	EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X4]");
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X4]");
+	fd = mig_set(&self->dev, SC);
+	EXPECT_LE(0, fd) TH_LOG("[X4]");
+	close(fd);
+	free(race.buffer);
+}
+
+FIXTURE(mapped) {
+	struct mig_device dev;
+	char *map;
+	size_t size;
+};
+
+FIXTURE_SETUP(mapped)
+{
+	mig_open(&self->dev);
+	ASSERT_EQ(0, mig_reset(&self->dev));
+	self->map = mig_mmap(&self->dev, &self->size);
+	ASSERT_NE(NULL, self->map);
+}
+
+FIXTURE_TEARDOWN(mapped)
+{
+	munmap(self->map, self->size);
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	mig_close(&self->dev);
+}
+
+/* Data files copy from and to the device's own memory, whose faults may wait for a reset. */
+TEST_F_TIMEOUT(mapped, x4_buffer_in_the_devices_own_memory, 60)
+{
+	struct race race = { .dev = &self->dev, .buffer = self->map, .size = self->size };
+
+	run_race(&race, 3000);
+	EXPECT_LT(0, race.resets);
+	EXPECT_LT(0, race.moves);
+	EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X4]");
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X4]");
+}
+
+/* Opened by the test, and never reset by it before the rule is checked. */
+FIXTURE(open) {
+	struct mig_device dev;
+};
+
+FIXTURE_VARIANT(open) {
+	enum mig_mode mode;
+};
+
+FIXTURE_VARIANT_ADD(open, cdev) { .mode = MIG_CDEV };
+FIXTURE_VARIANT_ADD(open, group) { .mode = MIG_GROUP };
+
+FIXTURE_SETUP(open)
+{
+	ASSERT_EQ(0, __mig_open(&self->dev, mig_path(), variant->mode)) TH_LOG("[K2]");
+}
+
+FIXTURE_TEARDOWN(open)
+{
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	mig_close(&self->dev);
+}
+
+TEST_F(open, s21_s22_close_in_every_state)
+{
+	int state, fd, i;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		ASSERT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] not RUNNING after open");
+		fd = mig_set(&self->dev, state);
+		mig_close(&self->dev);
+		if (fd >= 0)
+			for (i = 0; i < 2; i++)
+				EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[S22] [S23]");
+		ASSERT_EQ(0, __mig_open(&self->dev, mig_path(), variant->mode));
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] %s", mig_state_name(state));
+		if (fd >= 0) {
+			/* [S23] After the next open it is still the old session's. */
+			EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[T13] [X2] [S23]");
+			close(fd);
+		}
+	}
+}
+
+TEST_F(open, s22_close_with_the_data_fd_closed)
+{
+	int state, fd;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		if (fd >= 0)
+			close(fd);
+		mig_close(&self->dev);
+		ASSERT_EQ(0, __mig_open(&self->dev, mig_path(), variant->mode));
+		ASSERT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] %s", mig_state_name(state));
+	}
+}
+
+/* Write to a file in sysfs; its errors are the test's. */
+static void sysfs_write(const char *dir, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		mig_die("%s > %s: %s", text, path, strerror(errno));
+	close(fd);
+}
+
+/* The references to the driver's module and to all modules it depends on. */
+static long references(const char *device)
+{
+	char path[PATH_MAX], module[PATH_MAX], line[1024];
+	char name[64], users[900], list[970], want[64 + 2];
+	long count, sum = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/driver/module", device);
+	if (!realpath(path, module))
+		mig_die("%s: %s", path, strerror(errno));
+	snprintf(want, sizeof(want), ",%.60s,", strrchr(module, '/') + 1);
+	file = fopen("/proc/modules", "r");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%60s %*s %ld %899s", name, &count, users) != 3)
+			continue;
+		snprintf(list, sizeof(list), ",%s,%s", name, users);
+		if (strstr(list, want))
+			sum += count;
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+TEST_F(mig_reset, s24_data_fd_pins_the_module)
+{
+	int state, fd;
+	long idle, held;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		if (fd < 0)
+			continue;
+		EXPECT_EQ(0, mig_reset(&self->dev));
+		mig_close(&self->dev);
+		held = references(mig_path());
+		close(fd);
+		/* The last put of a file may be left to a worker. */
+		usleep(50000);
+		idle = references(mig_path());
+		EXPECT_GT(held, idle) TH_LOG("[S24] %s: %ld with the file, %ld without",
+					     mig_state_name(state), held, idle);
+		mig_open(&self->dev);
+		ASSERT_EQ(0, mig_reset(&self->dev));
+	}
+}
+
+TEST_F(mig_reset, s23_s24_unbind_with_data_fd_open)
+{
+	char back[PATH_MAX], path[PATH_MAX];
+	bool mdev;
+	int state, fd;
+
+	/* An mdev is not bound again but made again, of the same type. */
+	snprintf(path, sizeof(path), "%s/mdev_type", mig_path());
+	mdev = realpath(path, back);
+	snprintf(path, sizeof(path), "%s/driver", mig_path());
+	ASSERT_TRUE(mdev || realpath(path, back));
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		mig_close(&self->dev);
+		if (mdev)
+			sysfs_write(mig_path(), "remove", "1");
+		else
+			sysfs_write(back, "unbind", self->dev.name);
+		if (fd >= 0) {
+			EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[T13] [X2] [S23]");
+			close(fd);
+		}
+		sysfs_write(back, mdev ? "create" : "bind", self->dev.name);
+		mig_open(&self->dev);
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] after bind");
+	}
+}
+
+/* debugfs shows the state to root at any time, whoever has the device. */
+static void shown(const char *name, const char *file, char *text, size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/vfio/%s/migration/%s", name, file);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		mig_die("%s: %s", path, strerror(errno));
+	n = read(fd, text, size - 1);
+	if (n < 0)
+		mig_die("[K1] %s: %s", path, strerror(errno));
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	close(fd);
+}
+
+TEST_F(mig_reset, k1_debugfs_shows_every_state)
+{
+	char text[256];
+	int state, fd;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		shown(self->dev.name, "state", text, sizeof(text));
+		EXPECT_STREQ(mig_state_name(state), text) TH_LOG("[K1]");
+		EXPECT_EQ(0, mig_reset(&self->dev));
+		if (fd >= 0)
+			close(fd);
+	}
+	shown(self->dev.name, "features", text, sizeof(text));
+	EXPECT_STREQ("stop-copy", text) TH_LOG("[K1]");
+	mig_close(&self->dev);
+	shown(self->dev.name, "state", text, sizeof(text));
+	EXPECT_STREQ("RUNNING", text) TH_LOG("[K1] closed");
+	mig_open(&self->dev);
+}
+
+static void *show(void *arg)
+{
+	struct race *race = arg;
+	char text[256];
+
+	while (!race->stop) {
+		shown(race->dev->name, "state", text, sizeof(text));
+		race->moves++;
+	}
+	return NULL;
+}
+
+TEST_F(mig_reset, k1_debugfs_while_opening_and_closing)
+{
+	struct mig_device names = self->dev;
+	struct race race = { .dev = &names };
+	pthread_t thread;
+	int i;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, show, &race));
+	for (i = 0; i < 50; i++) {
+		mig_set(&self->dev, ST);
+		mig_set(&self->dev, R);
+		mig_close(&self->dev);
+		mig_open(&self->dev);
+	}
+	race.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, race.moves);
+}
+
+static const struct mig_need needs[] = {
+	{ "mapped", mig_has_mmap },
+};
+
+int main(int argc, char **argv)
+{
+	argv = mig_select(&argc, argv, needs, ARRAY_SIZE(needs));
+	return test_harness_run(argc, argv);
+}

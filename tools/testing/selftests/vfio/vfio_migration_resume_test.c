@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RESUMING with good and bad streams. A bad one is refused, in write() or when RESUMING is
+ * left, never taken; a reset brings the device back; nothing is kept of it.
+ */
+#include <endian.h>
+#include <sys/ioctl.h>
+
+#include "kselftest_harness.h"
+#include "lib/vfio_migration.h"
+
+/* Up to this size a stream is damaged at every bit, beyond it at those that matter most. */
+#define SMALL_STREAM	8192
+#define SAMPLE		150
+
+/* Of many failures of one kind the first few say it all. */
+#define LOGGED		3
+
+/* A device in RUNNING and a good stream. */
+FIXTURE(resume) {
+	struct mig_device dev;
+	struct mig_buf ref;
+};
+
+FIXTURE_SETUP(resume)
+{
+	self->ref = (struct mig_buf){};
+	mig_open(&self->dev);
+	ASSERT_EQ(0, mig_reset(&self->dev));
+	mig_set(&self->dev, ST);
+	mig_save(&self->dev, &self->ref);
+	mig_set(&self->dev, R);
+}
+
+FIXTURE_TEARDOWN(resume)
+{
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	EXPECT_EQ(R, mig_get(&self->dev));
+	mig_close(&self->dev);
+	mig_buf_free(&self->ref);
+}
+
+/* Was the stream refused, and did a reset recover the device? */
+static bool refused(struct mig_device *dev, const struct mig_buf *buf)
+{
+	int ret = __mig_load(dev, buf, MIG_WHOLE), state = mig_get(dev);
+
+	if (mig_reset(dev) || mig_get(dev) != R)
+		mig_die("[R6] [X1] no recovery from %s", mig_state_name(state));
+	if (!ret)
+		return false;
+	if (state != RE && state != ERR)
+		mig_die("[R8] bad stream, and then in %s", mig_state_name(state));
+	return true;
+}
+
+TEST_F(resume, r3_nothing_written)
+{
+	struct mig_buf none = {};
+
+	EXPECT_TRUE(refused(&self->dev, &none)) TH_LOG("[R3]");
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
+}
+
+TEST_F_TIMEOUT(resume, r2_r5_truncated_anywhere, 300)
+{
+	struct mig_buf cut = self->ref;
+	size_t *at, n, i, taken = 0;
+
+	n = mig_offsets(&self->ref, SMALL_STREAM, SAMPLE, &at);
+	for (i = 0; i < n; i++) {
+		cut.len = at[i];
+		if (!refused(&self->dev, &cut)) {
+			if (taken++ < LOGGED)
+				TH_LOG("[R2] [R5] %zu of %zu bytes were taken", cut.len,
+				       self->ref.len);
+		}
+	}
+	EXPECT_EQ(0, taken) TH_LOG("[R2] [R5] %zu of %zu truncations taken", taken, n);
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] [X5]");
+	free(at);
+}
+
+TEST_F_TIMEOUT(resume, r5_single_bit_flips, 600)
+{
+	bool small = self->ref.len <= SMALL_STREAM;
+	size_t *at, n, i, taken = 0, flips = 0;
+	uint64_t seed = 5;
+	int bit;
+
+	n = mig_offsets(&self->ref, SMALL_STREAM, SAMPLE, &at);
+	for (i = 0; i < n; i++) {
+		int only = mig_random(&seed) % 8;
+
+		for (bit = 0; bit < 8; bit++) {
+			if (!small && bit != only)
+				continue;
+			self->ref.data[at[i]] ^= 1 << bit;
+			flips++;
+			if (!refused(&self->dev, &self->ref)) {
+				if (taken++ < LOGGED)
+					TH_LOG("[R5] byte %zu bit %d was taken", at[i],
+					       bit);
+			}
+			self->ref.data[at[i]] ^= 1 << bit;
+		}
+		if (!(i % 256))
+			EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] [X5]");
+	}
+	EXPECT_EQ(0, taken) TH_LOG("[R5] %zu of %zu bit flips taken", taken, flips);
+	free(at);
+}
+
+/* Several bytes at a time, anywhere, and pieces cut out or put in. */
+TEST_F_TIMEOUT(resume, r2_r5_mutated, 600)
+{
+	size_t rounds = self->ref.len <= SMALL_STREAM ? 3000 : 200, taken = 0, i;
+	uint64_t seed = 25;
+
+	for (i = 0; i < rounds; i++) {
+		struct mig_buf bad = {};
+		size_t at = mig_random(&seed) % self->ref.len;
+		size_t len = 1 + mig_random(&seed) % 64, k;
+
+		if (len > self->ref.len - at)
+			len = self->ref.len - at;
+		mig_buf_add(&bad, self->ref.data, self->ref.len);
+		switch (mig_random(&seed) % 3) {
+		case 0:
+			for (k = 0; k < len; k++)
+				bad.data[at + k] = mig_random(&seed);
+			break;
+		case 1:
+			memmove(bad.data + at, bad.data + at + len, bad.len - at - len);
+			bad.len -= len;
+			break;
+		default:
+			mig_buf_add(&bad, self->ref.data, len);
+			memmove(bad.data + at + len, bad.data + at, self->ref.len - at);
+		}
+		if (!mig_buf_equal(&bad, &self->ref) && !refused(&self->dev, &bad))
+			taken++;
+		mig_buf_free(&bad);
+	}
+	EXPECT_EQ(0, taken) TH_LOG("[R2] [R5] %zu of %zu mutated streams taken", taken, rounds);
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] [X5]");
+}
+
+TEST_F(resume, r4_trailing_garbage)
+{
+	static const size_t extra[] = { 1, 15, 16, 17, 32, 4096 };
+	struct mig_buf buf = {};
+	unsigned char junk[4096] = {};
+	size_t i;
+	int fill;
+
+	for (i = 0; i < ARRAY_SIZE(extra); i++) {
+		for (fill = 0; fill < 2; fill++) {
+			memset(junk, fill ? 0xff : 0, sizeof(junk));
+			buf.len = 0;
+			mig_buf_add(&buf, self->ref.data, self->ref.len);
+			mig_buf_add(&buf, junk, extra[i]);
+			EXPECT_TRUE(refused(&self->dev, &buf))
+				TH_LOG("[R4] %zu bytes of %#x behind the end", extra[i],
+				       junk[0]);
+		}
+	}
+	buf.len = 0;
+	mig_buf_add(&buf, self->ref.data, self->ref.len);
+	mig_buf_add(&buf, self->ref.data, self->ref.len);
+	EXPECT_TRUE(refused(&self->dev, &buf)) TH_LOG("[R4] [T2] two streams in one session");
+	mig_buf_free(&buf);
+}
+
+/* Garbage written after the end, in a write of its own: the end must be the end. */
+TEST_F(resume, r4_r7_write_after_the_end)
+{
+	int fd = mig_set(&self->dev, RE), none, ret;
+
+	ASSERT_EQ(0, mig_write(fd, self->ref.data, self->ref.len, MIG_WHOLE));
+	ret = write(fd, "x", 1);
+	if (ret < 0)
+		EXPECT_EQ(-1, write(fd, "x", 1)) TH_LOG("[R7] the second write was taken");
+	EXPECT_NE(0, __mig_set(&self->dev, ST, &none)) TH_LOG("[R4] [R7]");
+	close(fd);
+}
+
+TEST_F(resume, r7_errors_are_sticky)
+{
+	size_t *at, n, i, sticky = 0;
+	int fd, none, tries;
+
+	n = mig_offsets(&self->ref, SMALL_STREAM, 0, &at);
+	for (i = 0; i < n && sticky < 50 && _metadata->exit_code != KSFT_FAIL; i++) {
+		self->ref.data[at[i]] ^= 0x10;
+		fd = mig_set(&self->dev, RE);
+		if (mig_write(fd, self->ref.data, self->ref.len, MIG_WHOLE)) {
+			sticky++;
+			for (tries = 0; tries < 3; tries++)
+				EXPECT_EQ(-1, write(fd, self->ref.data, self->ref.len))
+					TH_LOG("[R7] written after the error at %zu", at[i]);
+			self->ref.data[at[i]] ^= 0x10;
+			EXPECT_EQ(-1, write(fd, self->ref.data, self->ref.len))
+				TH_LOG("[R7] a good stream after the error at %zu", at[i]);
+			EXPECT_NE(0, __mig_set(&self->dev, ST, &none))
+				TH_LOG("[R7] RESUMING was left after the error at %zu", at[i]);
+			self->ref.data[at[i]] ^= 0x10;
+		}
+		EXPECT_EQ(0, mig_reset(&self->dev));
+		close(fd);
+		self->ref.data[at[i]] ^= 0x10;
+	}
+	EXPECT_LT(0, sticky) TH_LOG("[R7] no damage was noticed in write()");
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[X5] sticky over a reset");
+	free(at);
+}
+
+TEST_F(resume, r6_reset_aborts)
+{
+	size_t part[] = { 0, 1, self->ref.len / 2, self->ref.len };
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(part); i++) {
+		fd = mig_set(&self->dev, RE);
+		ASSERT_EQ(0, mig_write(fd, self->ref.data, part[i], MIG_WHOLE));
+		EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[R6] after %zu bytes", part[i]);
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[R6]");
+		EXPECT_EQ(-1, write(fd, "x", 1)) TH_LOG("[R6] [X2] [R10]");
+		close(fd);
+	}
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
+}
+
+TEST_F(resume, r11_resuming_to_stop_copy)
+{
+	struct mig_buf got = {};
+	int fd = mig_set(&self->dev, RE), save;
+
+	ASSERT_EQ(0, mig_write(fd, self->ref.data, self->ref.len, MIG_WHOLE));
+	save = mig_set(&self->dev, SC);
+	EXPECT_EQ(0, mig_read(save, &got, MIG_WHOLE));
+	EXPECT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[R11]");
+	close(save);
+	close(fd);
+	mig_buf_free(&got);
+}
+
+MIG_FIXTURE(foreign);
+
+TEST_F(mig_foreign, r9_stream_of_an_incompatible_device)
+{
+	struct mig_device other;
+	struct mig_buf buf = {};
+
+	ASSERT_EQ(0, __mig_open(&other, mig_foreign_path(), mig_mode()));
+	ASSERT_EQ(0, mig_reset(&other));
+	mig_set(&other, ST);
+	mig_save(&other, &buf);
+	ASSERT_EQ(0, mig_reset(&other));
+	mig_close(&other);
+	EXPECT_TRUE(refused(&self->dev, &buf)) TH_LOG("[R9]");
+	mig_buf_free(&buf);
+}
+
+/* Streams of records: what single bits do not reach. */
+FIXTURE(records) {
+	struct mig_device dev;
+	struct mig_buf ref;
+	struct mig_record rec[4096];
+	size_t count;
+};
+
+FIXTURE_SETUP(records)
+{
+	self->ref = (struct mig_buf){};
+	mig_open(&self->dev);
+	ASSERT_EQ(0, mig_reset(&self->dev));
+	mig_set(&self->dev, ST);
+	mig_save(&self->dev, &self->ref);
+	mig_set(&self->dev, R);
+	self->count = mig_records(&self->ref, self->rec, ARRAY_SIZE(self->rec));
+	ASSERT_LT(1, self->count);
+}
+
+FIXTURE_TEARDOWN(records)
+{
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	mig_close(&self->dev);
+	mig_buf_free(&self->ref);
+}
+
+static void add_record(struct mig_buf *buf, const struct mig_buf *from,
+		       const struct mig_record *rec)
+{
+	mig_buf_add(buf, from->data + rec->start, MIG_RECORD_HEADER + rec->size);
+}
+
+TEST_F_TIMEOUT(records, r2_record_missing_or_twice_or_moved, 300)
+{
+	static const char * const what[] = { "missing", "twice", "behind the next" };
+	struct mig_buf buf = {};
+	size_t skip, i, step = 1 + self->count / 100;
+	unsigned int how;
+
+	for (skip = 0; skip < self->count; skip += skip < 4 ? 1 : step) {
+		for (how = 0; how < ARRAY_SIZE(what); how++) {
+			buf.len = 0;
+			for (i = 0; i < self->count; i++) {
+				if (i != skip || how == 1)
+					add_record(&buf, &self->ref, &self->rec[i]);
+				if ((i == skip && how == 1) || (i == skip + 1 && how == 2))
+					add_record(&buf, &self->ref, &self->rec[skip]);
+			}
+			if (mig_buf_equal(&buf, &self->ref))
+				continue;
+			EXPECT_TRUE(refused(&self->dev, &buf))
+				TH_LOG("[R2] record %zu (tag %#x) %s", skip,
+				       self->rec[skip].tag, what[how]);
+		}
+	}
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
+	mig_buf_free(&buf);
+}
+
+static long available_kib(void)
+{
+	char line[128];
+	FILE *file = fopen("/proc/meminfo", "r");
+	long kib = -1;
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		sscanf(line, "MemAvailable: %ld", &kib);
+	if (file)
+		fclose(file);
+	if (kib < 0)
+		mig_die("no MemAvailable");
+	return kib;
+}
+
+/*
+ * Write a header, behind a good first record or at the start, and what it announces as long
+ * as it is taken. Returns the KiB of memory that went away.
+ */
+static long feed(struct mig_device *dev, const struct mig_buf *first, const uint32_t *header)
+{
+	static char zero[1 << 20];
+	long before = available_kib(), after;
+	int fd = mig_set(dev, RE), none, mib;
+
+	if (mig_write(fd, first->data, first->len, (struct mig_cut){ 1, 9, 13 }))
+		mig_die("a good first record was refused");
+	if (write(fd, header, MIG_RECORD_HEADER) == MIG_RECORD_HEADER)
+		for (mib = 0; mib < 48; mib++)
+			if (write(fd, zero, sizeof(zero)) < 0)
+				break;
+	after = available_kib();
+	if (!__mig_set(dev, ST, &none))
+		mig_die("[R2] [R13] a stream of zeros was taken");
+	if (mig_reset(dev))
+		mig_die("[R6] reset failed");
+	close(fd);
+	return before - after;
+}
+
+TEST_F_TIMEOUT(records, r13_hostile_sizes, 300)
+{
+	static const uint64_t size[] = {
+		0, 1, 1ULL << 24, 1ULL << 31, (1ULL << 32) - 1, 1ULL << 32, 1ULL << 40,
+		1ULL << 63, ~0ULL, ~0ULL - 15,
+	};
+	static const uint32_t unknown[] = { 0, 1, 2, 3, 4, 0xdeadbeef };
+	size_t tags = ARRAY_SIZE(unknown) + (self->count < 10 ? self->count : 10);
+	struct mig_buf none = {}, first = self->ref;
+	size_t i;
+
+	first.len = MIG_RECORD_HEADER + self->rec[0].size;
+	for (i = 0; i < ARRAY_SIZE(size) * tags * 4; i++) {
+		uint64_t len = size[i / 4 / tags];
+		size_t t = i / 4 % tags;
+		uint32_t tag = t < ARRAY_SIZE(unknown) ?
+			unknown[t] : self->rec[t - ARRAY_SIZE(unknown)].tag;
+		/* Both values of the flag that lets a reader skip the record. */
+		uint32_t header[4] = {
+			htole32(len), htole32(len >> 32), htole32(i & 1), htole32(tag),
+		};
+		long kib = feed(&self->dev, i & 2 ? &first : &none, header);
+
+		EXPECT_GT(24 << 10, kib)
+			TH_LOG("[R13] size %#llx tag %#x took %ld KiB", (unsigned long long)len,
+			       tag, kib);
+	}
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
+}
+
+static bool has_records(const struct mig_device *dev)
+{
+	static struct mig_record rec[4096];
+	struct mig_device copy = *dev;
+	struct mig_buf buf = {};
+	size_t n;
+
+	if (mig_reset(&copy))
+		mig_die("[X1] reset failed");
+	mig_set(&copy, ST);
+	mig_save(&copy, &buf);
+	mig_set(&copy, R);
+	n = mig_records(&buf, rec, ARRAY_SIZE(rec));
+	mig_buf_free(&buf);
+	return n;
+}
+
+static const struct mig_need needs[] = {
+	{ "records", has_records },
+	{ "mig_foreign", mig_has_foreign },
+};
+
+int main(int argc, char **argv)
+{
+	argv = mig_select(&argc, argv, needs, ARRAY_SIZE(needs));
+	return test_harness_run(argc, argv);
+}
