@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Emulated migration devices: made and removed through sysfs, and reached behind QEMU's back."""
+
+import ctypes
+import fcntl
+import glob
+import os
+import uuid
+
+MDEV = "/sys/bus/mdev/devices"
+VFIO_DEVICE_RESET = 0x3B6F          # _IO(';', 100 + 11)
+SYS_PIDFD_OPEN = 434
+SYS_PIDFD_GETFD = 438
+BAR2_OFFSET = 2 << 40               # where vfio-pci style devices have their region 2
+
+TYPES = ("stop_copy", "p2p", "pre_copy", "full")
+
+
+class DeviceError(Exception):
+    """The module is not there, or refused."""
+
+
+class Device:
+    """One device of the given type ('full', ...), alive until removed."""
+
+    def __init__(self, kind):
+        found = glob.glob(f"/sys/class/mdev_bus/*/mdev_supported_types/*-{kind}")
+        if len(found) != 1:
+            raise DeviceError(f"device type *-{kind}: {len(found)} found, is vfio_migration_emulated loaded?")
+        self.kind = kind
+        self.uuid = str(uuid.uuid4())
+        _write(f"{found[0]}/create", self.uuid)
+        self.path = f"{MDEV}/{self.uuid}"
+
+    def remove(self):
+        _write(f"{self.path}/remove", "1")
+
+
+def _write(path, text):
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise DeviceError(f"{path}: {error.strerror}") from error
+
+
+def _system_call(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(value) for value in arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def borrow(pid):
+    """A copy of the VFIO device's file descriptor in the QEMU process pid."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{name}")
+        if target == "anon_inode:[vfio-device]" or target.startswith("/dev/vfio/devices/"):
+            pidfd = _system_call(SYS_PIDFD_OPEN, pid, 0)
+            try:
+                return _system_call(SYS_PIDFD_GETFD, pidfd, int(name), 0)
+            finally:
+                os.close(pidfd)
+    raise DeviceError(f"process {pid} has no VFIO device open")
+
+
+def reset_behind(pid):
+    """Reset the device without QEMU or the guest knowing."""
+    fd = borrow(pid)
+    try:
+        fcntl.ioctl(fd, VFIO_DEVICE_RESET)
+    finally:
+        os.close(fd)
+
+
+def flip_behind(pid, offset):
+    """Flip one bit of BAR2 without QEMU or the guest knowing."""
+    fd = borrow(pid)
+    try:
+        byte = os.pread(fd, 1, BAR2_OFFSET + offset)[0]
+        os.pwrite(fd, bytes([byte ^ 1]), BAR2_OFFSET + offset)
+    finally:
+        os.close(fd)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the migrations run on: modules, the guest's files, devices, machines; all gone at the end."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from . import initramfs
+from .device import Device
+from .machine import Failure, Host, Machine
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+QEMU = {"10": "qemu-system-x86_64", "11": "/opt/qemu-11/qemu-system-x86_64"}
+
+
+class Lab:
+    """Use with `with`: leaving it ends every process and removes every device."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="vfio-qemu-")
+        self.machines = []
+        self.devices = []
+
+    def __enter__(self):
+        for module in ("vfio_iommu_type1", "iommufd"):
+            self._run(["modprobe", module])
+        self._run(["make", "-s", "-C", HERE, f"O={self.folder}", "CFLAGS=-O2 -s"])
+        kernel = f"/lib/modules/{os.uname().release}/vmlinuz"
+        if not os.path.exists(kernel):
+            raise Failure(f"{kernel} is missing: it is the guest's kernel")
+        for version, program in QEMU.items():
+            if not shutil.which(program):
+                raise Failure(f"{program} is missing: it is QEMU {version}")
+        initrd = initramfs.write(f"{self.folder}/initramfs", f"{self.folder}/guest")
+        self.host = Host(QEMU, kernel, initrd, self.folder)
+        return self
+
+    def __exit__(self, *unused):
+        self.stop_machines()
+        for device in self.devices:
+            device.remove()
+        shutil.rmtree(self.folder)
+
+    def stop_machines(self):
+        for machine in self.machines:
+            machine.stop()
+
+    @staticmethod
+    def _run(argv):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise Failure(f"{' '.join(argv)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def device(self, kind):
+        device = Device(kind)
+        self.devices.append(device)
+        return device
+
+    def machine(self, device, qemu="10", backend="legacy", incoming=False):
+        name = f"{len(self.machines) + 1}-{device.kind}"
+        machine = Machine(self.host, name, device, qemu, backend, incoming)
+        self.machines.append(machine)
+        return machine

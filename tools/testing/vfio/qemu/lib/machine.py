@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One QEMU process with one VFIO device, and the guest's console."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from typing import NamedTuple
+
+from . import trace
+from .qmp import Qmp, QmpError
+
+MACHINE = "pc-q35-10.0"             # known to QEMU 10 and to QEMU 11
+MEMORY_MIB = 64
+# A loop-per-jiffy value and a trusted TSC: calibrating costs seconds under emulation.
+APPEND = "console=ttyS0 quiet panic=-1 lpj=4000000 no_timer_check tsc=reliable iommu=off"
+START_SECONDS = 60
+BOOT_SECONDS = 300
+ALIVE_SECONDS = 60
+
+REPORT = re.compile(r"guest: (ready|ok) (.*)")
+
+
+class Failure(Exception):
+    """Something that must not happen did; the text says what, with what the processes said."""
+
+
+class Host(NamedTuple):
+    """What all machines have in common."""
+
+    qemu: dict                      # version -> program
+    kernel: str
+    initrd: str
+    folder: str                     # for logs
+
+
+class Machine:
+    def __init__(self, host, name, device, qemu="10", backend="legacy", incoming=False):
+        self.name = name
+        self.device = device
+        self.qemu = qemu
+        self.backend = backend
+        self.started = time.time()
+        self.file = lambda kind: os.path.join(host.folder, f"{name}.{kind}")
+        self.console_lines = []
+        self.console_read = 0
+        self.reports = []
+        self.trouble = None
+        self.qmp = None
+        ours, theirs = socket.socketpair()
+        argv = self._argv(host, theirs.fileno(), incoming)
+        with open(self.file("console"), "wb") as out, open(self.file("stderr"), "wb") as err:
+            self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err,
+                                            pass_fds=[theirs.fileno()])
+        theirs.close()
+        try:
+            self.qmp = Qmp(ours, START_SECONDS)
+        except QmpError as error:
+            ours.close()
+            self.stop()
+            raise self.failure(f"QEMU did not start: {error}") from error
+
+    def _argv(self, host, qmp, incoming):
+        device = (f"vfio-pci,id=device,addr=4,sysfsdev={self.device.path},"
+                  "enable-migration=on,migration-events=on")
+        argv = [host.qemu[self.qemu], "-nodefaults", "-display", "none", "-no-reboot",
+                "-machine", MACHINE, "-accel", "tcg,tb-size=32", "-m", str(MEMORY_MIB),
+                "-kernel", host.kernel, "-initrd", host.initrd, "-append", APPEND,
+                "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+                "-chardev", f"socket,id=qmp,fd={qmp}", "-qmp", "chardev:qmp",
+                "-msg", "timestamp=on", "-D", self.file("trace")]
+        for event in trace.EVENTS:
+            argv += ["-trace", f"enable={event}"]
+        if self.backend == "iommufd":
+            argv += ["-object", "iommufd,id=iommufd0"]
+            device += ",iommufd=iommufd0"
+        if incoming:
+            argv += ["-incoming", "defer"]
+        return argv + ["-device", device]
+
+    def describe(self):
+        return f"{self.name} (QEMU {self.qemu}, {self.backend})"
+
+    # The process
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self, timeout=20):
+        """End the process; its files stay."""
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(timeout)
+        self.process.stdin.close()
+        if self.qmp:
+            self.qmp.sock.close()
+
+    def failure(self, what):
+        """A Failure that tells what is known of this machine."""
+        text = [f"{self.describe()}: {what}"]
+        if not self.alive():
+            text.append(f"the process ended with status {self.process.returncode}")
+        with open(self.file("stderr"), encoding="utf-8", errors="replace") as err:
+            text += [f"stderr: {line.rstrip()}" for line in err.readlines()[-10:]]
+        self._read_console()
+        text += [f"console: {line}" for line in self.console_lines[-10:]]
+        return Failure("\n".join(text))
+
+    def events(self, since=0):
+        return [event for event in trace.parse(self.file("trace")) if event.time >= since]
+
+    # The guest
+
+    def _read_console(self):
+        with open(self.file("console"), "rb") as console:
+            console.seek(self.console_read)
+            data = console.read()
+        end = data.rfind(b"\n") + 1
+        self.console_read += end
+        for line in data[:end].decode(errors="replace").splitlines():
+            self.console_lines.append(line)
+            report = REPORT.match(line)
+            if report:
+                self.reports.append(dict(field.split("=") for field in report[2].split()))
+            elif "guest: FAIL" in line or "Kernel panic" in line or "Oops" in line:
+                self.trouble = self.trouble or line
+
+    def wait(self, what, seconds, condition):
+        """Wait until condition() holds; fail if the process or the guest does first."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self._read_console()
+            if self.trouble:
+                raise self.failure(f"while waiting for {what}: {self.trouble}")
+            if condition():
+                return
+            if not self.alive():
+                raise self.failure(f"died while waiting for {what}")
+            if time.monotonic() > deadline:
+                raise self.failure(f"no {what} within {seconds} s")
+            time.sleep(0.02)
+
+    def wait_booted(self):
+        self.wait("running guest", BOOT_SECONDS, lambda: self.reports)
+
+    def wait_trouble(self, seconds=ALIVE_SECONDS):
+        """Wait for a guest that must notice something; what it said."""
+        deadline = time.monotonic() + seconds
+        while not self.trouble:
+            self._read_console()
+            if time.monotonic() > deadline or not self.alive():
+                raise self.failure("the guest noticed nothing")
+            time.sleep(0.02)
+        return self.trouble
+
+    def wait_sweeps(self, number, since=None):
+        """Wait until the guest has checked all of the device number times more; its report."""
+        since = since or self.last_report()
+        first = int(since["sweeps"])
+        self.wait(f"sweep {first + number} of the guest", ALIVE_SECONDS,
+                  lambda: self.reports and int(self.reports[-1]["sweeps"]) >= first + number)
+        return self.reports[-1]
+
+    def last_report(self):
+        self._read_console()
+        return self.reports[-1]
+
+    def tell(self, command):
+        """Give the guest a command and wait until it has done it."""
+        done = f"guest: done {command}"
+        before = self.console_lines.count(done)
+        self.process.stdin.write(command.encode() + b"\n")
+        self.process.stdin.flush()
+        self.wait(f"'{done}'", ALIVE_SECONDS, lambda: self.console_lines.count(done) > before)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One migration from one machine to another, and what can be known of it afterwards."""
+
+import os
+import time
+from typing import NamedTuple
+
+from . import trace
+from .qmp import QmpError
+
+SECONDS = 120
+ENDED = ("completed", "failed", "cancelled")
+
+
+class Outcome(NamedTuple):
+    status: str                     # one of ENDED
+    began: float                    # when the source was told to migrate
+    ended: float
+    info: dict                      # the source's query-migrate
+    source: object
+    target: object
+    before: dict                    # the guest's last report on the source
+    after: dict                     # on the target, when it had checked everything; None unless completed
+
+    def source_events(self):
+        return self.source.events(since=self.began)
+
+    def target_events(self):
+        return self.target.events()
+
+
+def configure(machine, switchover_ack, parameters):
+    wanted = {"events": True, "return-path": True, "switchover-ack": switchover_ack}
+    machine.qmp.command("migrate-set-capabilities", capabilities=[
+        {"capability": name, "state": state} for name, state in wanted.items()])
+    machine.qmp.command("migrate-set-parameters", **parameters)
+
+
+def migrate(source, target, switchover_ack=True, channel=None, during=None, **parameters):
+    """
+    Migrate the guest of source to target.
+
+    channel(address) may put something between the two: it is given the target's
+    address and returns the one for the source. during(source, rounds) is called again and
+    again while the migration is under way, with the precopy rounds so far. Parameters are
+    those of migrate-set-parameters.
+    """
+    address = target.file("socket")
+    if os.path.exists(address):
+        os.unlink(address)
+    parameters.setdefault("downtime-limit", 300)
+    parameters.setdefault("max-bandwidth", 1 << 30)
+    for machine in (source, target):
+        configure(machine, switchover_ack, parameters)
+    target.qmp.command("migrate-incoming", uri=f"unix:{address}")
+    through = channel(address) if channel else address
+    began = time.time()
+    source.qmp.command("migrate", uri=f"unix:{through}")
+    info = _follow(source, began, during)
+    before = source.last_report()
+    ended = time.time()
+    after = None
+    if info["status"] == "completed":
+        _follow_target(target)
+        # The sweep under way when the guest stopped began on the source: one more.
+        after = target.wait_sweeps(2, since=before)
+    return Outcome(info["status"], began, ended, info, source, target, before, after)
+
+
+def _follow(source, began, during):
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            info = source.qmp.command("query-migrate")
+        except QmpError as error:
+            raise source.failure(f"lost while migrating: {error}") from error
+        if info.get("status") in ENDED:
+            return info
+        if time.monotonic() > deadline:
+            raise source.failure(f"migration still '{info.get('status')}' after {SECONDS} s")
+        source.last_report()
+        if source.trouble:
+            raise source.failure(f"while migrating: {source.trouble}")
+        if during:
+            during(source, trace.rounds(source.events(since=began)))
+        time.sleep(0.02)
+
+
+def _follow_target(target):
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            if target.qmp.command("query-status")["status"] == "running":
+                return
+        except QmpError as error:
+            raise target.failure(f"lost while loading: {error}") from error
+        if time.monotonic() > deadline:
+            raise target.failure(f"does not run {SECONDS} s after the source was done")
+        time.sleep(0.02)
+
+
+def problems(outcome):
+    """What a completed migration got wrong that neither QEMU nor the guest's own rules noticed."""
+    before, after = outcome.before, outcome.after
+    found = []
+    if before["id"] != after["id"]:
+        found.append(f"another guest: {before['id']} became {after['id']}")
+    for counter in ("t", "ticks", "stores", "irqs", "sweeps"):
+        if int(after[counter]) <= int(before[counter]):
+            found.append(f"{counter} did not go on: {before[counter]}, then {after[counter]}")
+    passed = int(after["t"]) - int(before["t"])
+    wall = (time.time() - outcome.began) * 1000
+    if passed > wall + 1000:
+        found.append(f"the guest's clock jumped by {passed} ms in {wall:.0f} ms")
+    saved = trace.bytes_saved(outcome.source_events())
+    loaded = trace.bytes_loaded(outcome.target_events())
+    if not saved or saved != loaded:
+        found.append(f"{saved} bytes of device state were saved and {loaded} loaded")
+    for who, events in (("source", outcome.source_events()), ("target", outcome.target_events())):
+        found += [f"{who}: arc {arc.old} -> {arc.new} failed"
+                  for arc in trace.arcs(events) if arc.end is None]
+    return found

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What QEMU's trace log tells of its VFIO device: arcs, precopy rounds, bytes."""
+
+import datetime
+import re
+from typing import NamedTuple, Optional
+
+# Patterns, since QEMU 11 has some that QEMU 10 has not.
+EVENTS = ("vfio_migration_set_*state", "vfio_save_iterate", "vfio_save_block",
+          "vfio_save_complete_precopy", "vfio_load_state_device_data",
+          "vfio_query_precopy_size*", "loadvm_approve_switchover*")
+
+# QEMU 10 writes "PID@SECONDS:event", QEMU 11 an ISO date and the event.
+LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\([^)]*\) ?)?(.*)")
+SET_STATE = re.compile(r"new state (\w+), recover state (\w+)")
+STATE = re.compile(r"state (\w+)")
+ITERATE = re.compile(r"initial size (\d+) precopy dirty size (\d+)")
+BLOCK = re.compile(r"data_size (-?\d+)")
+LOADED = re.compile(r"size (\d+) ret (-?\d+)")
+
+
+class Event(NamedTuple):
+    time: float
+    name: str
+    text: str
+
+
+class Arc(NamedTuple):
+    """One SET of the device's state; end is None if it did not come about."""
+
+    start: float
+    end: Optional[float]
+    old: str
+    new: str
+
+
+class Round(NamedTuple):
+    """One reading of the device in PRE_COPY: bytes read, and left to read after it."""
+
+    time: float
+    read: int
+    initial: int
+    dirty: int
+
+
+def _seconds(match):
+    if match[1]:
+        return float(match[1])
+    return datetime.datetime.fromisoformat(match[2]).timestamp()
+
+
+def parse(path):
+    """All events of a log, oldest first. Lines that are no events are other messages of QEMU's."""
+    with open(path, encoding="utf-8", errors="replace") as log:
+        found = (LINE.match(line) for line in log)
+        return [Event(_seconds(match), match[3], match[4].strip()) for match in found if match]
+
+
+def arcs(events):
+    """The arcs that QEMU asked for, in order."""
+    result = []
+    state = "RUNNING"
+    asked = None
+    for event in events:
+        if event.name == "vfio_migration_set_state":
+            if asked and asked[1] != state:
+                result.append(Arc(asked[0], None, state, asked[1]))
+            asked = (event.time, SET_STATE.match(event.text)[1])
+        elif event.name == "vfio_migration_set_device_state":
+            new = STATE.match(event.text)[1]
+            if asked and new == asked[1] and new != state:
+                result.append(Arc(asked[0], event.time, state, new))
+                asked = None
+            state = new
+    if asked and asked[1] != state:
+        result.append(Arc(asked[0], None, state, asked[1]))
+    return result
+
+
+def rounds(events):
+    """The precopy rounds of the source."""
+    result = []
+    read = 0
+    for event in events:
+        if event.name == "vfio_save_block":
+            read += max(int(BLOCK.match(event.text)[1]), 0)
+        elif event.name == "vfio_save_iterate":
+            sizes = ITERATE.search(event.text)
+            result.append(Round(event.time, read, int(sizes[1]), int(sizes[2])))
+            read = 0
+    return result
+
+
+def reinits(events):
+    """How often QEMU was told that the precopy begins anew."""
+    return sum("reinit 1" in event.text for event in events)
+
+
+def bytes_saved(events):
+    return sum(max(int(BLOCK.match(event.text)[1]), 0) for event in events
+               if event.name == "vfio_save_block")
+
+
+def bytes_loaded(events):
+    return sum(int(LOADED.match(event.text)[1]) for event in events
+               if event.name == "vfio_load_state_device_data")
