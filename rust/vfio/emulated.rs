@@ -275,7 +275,11 @@ fn transfer<T: Operations>(
     }
     let start = pos & ((1 << OFFSET_SHIFT) - 1);
     let region = device.region(index);
-    let left = region.size.checked_sub(start).filter(|n| *n > 0).ok_or(EINVAL)?;
+    let left = region
+        .size
+        .checked_sub(start)
+        .filter(|n| *n > 0)
+        .ok_or(EINVAL)?;
     let count = usize::try_from(left).unwrap_or(usize::MAX).min(count);
 
     let mut done = 0;
@@ -377,7 +381,8 @@ fn set_irqs<T: Operations>(device: &T, arg: usize) -> Result {
     to_result(unsafe {
         bindings::vfio_set_irqs_validate_and_prepare(&mut header, irqs, indices, &mut size)
     })?;
-    if header.flags & bindings::VFIO_IRQ_SET_ACTION_TYPE_MASK != bindings::VFIO_IRQ_SET_ACTION_TRIGGER
+    if header.flags & bindings::VFIO_IRQ_SET_ACTION_TYPE_MASK
+        != bindings::VFIO_IRQ_SET_ACTION_TRIGGER
     {
         return Err(ENOTTY);
     }
@@ -391,9 +396,9 @@ fn request(header: &bindings::vfio_irq_set, data: &mut UserSliceReader) -> Resul
     let count = header.count as usize;
     match header.flags & bindings::VFIO_IRQ_SET_DATA_TYPE_MASK {
         bindings::VFIO_IRQ_SET_DATA_NONE if count == 0 => Ok(irq::Request::DisableAll),
-        bindings::VFIO_IRQ_SET_DATA_NONE => {
-            Ok(irq::Request::Raise(KVec::from_elem(true, count, GFP_KERNEL)?))
-        }
+        bindings::VFIO_IRQ_SET_DATA_NONE => Ok(irq::Request::Raise(KVec::from_elem(
+            true, count, GFP_KERNEL,
+        )?)),
         bindings::VFIO_IRQ_SET_DATA_BOOL => {
             let mut list = KVec::with_capacity(count, GFP_KERNEL)?;
             for _ in 0..count {

@@ -157,9 +157,11 @@ impl<T: Driver> Parent<T> {
         from_result(|| {
             // SAFETY: The mdev core passes a valid device, whose type is one of the parent's.
             let kind = unsafe { &*(*mdev).type_ };
-            // SAFETY: The type's parent is the one in an `Inner`, which stays registered, and so
-            // valid, during `probe`.
-            let inner = unsafe { &*kernel::container_of!(Opaque::cast_from(kind.parent), Inner<T>, parent) };
+            let parent = Opaque::cast_from(kind.parent);
+            // SAFETY: The type's parent is the one in an `Inner`.
+            let inner = unsafe { kernel::container_of!(parent, Inner<T>, parent) };
+            // SAFETY: The parent stays registered, and so valid, during `probe`.
+            let inner = unsafe { &*inner };
             let kind = kind.sysfs_name;
             let kind = T::TYPES
                 .iter()
@@ -167,8 +169,9 @@ impl<T: Driver> Parent<T> {
                 .ok_or(ENODEV)?;
             // SAFETY: As above.
             let dev = unsafe { &raw mut (*mdev).dev };
+            let init = T::new(&inner.shared, kind);
             // SAFETY: The device is valid, and being bound to its driver.
-            let registration = unsafe { emulated::Registration::<T>::new(dev, T::new(&inner.shared, kind)) }?;
+            let registration = unsafe { emulated::Registration::<T>::new(dev, init) }?;
             let data = KBox::new(registration, GFP_KERNEL)?.into_foreign();
             // SAFETY: The device is valid, and its driver data belongs to this driver.
             unsafe { bindings::dev_set_drvdata(dev, data.cast()) };

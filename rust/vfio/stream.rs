@@ -113,11 +113,7 @@ pub trait StreamFile: Sized {
 
     /// An ioctl other than those of the VFS; the layout of its argument is the same for 32-bit
     /// processes.
-    fn ioctl(
-        _this: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _cmd: u32,
-        _arg: usize,
-    ) -> Result {
+    fn ioctl(_this: <Self::Ptr as ForeignOwnable>::Borrowed<'_>, _cmd: u32, _arg: usize) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -289,7 +285,12 @@ pub fn new<T: StreamFile>(
     // SAFETY: `name` and `fops` are static and valid; the file gets the ownership of `ptr`.
     let file = from_err_ptr(unsafe {
         // CAST: The access modes are 0 and 1.
-        bindings::anon_inode_getfile(name.as_char_ptr(), fops, ptr.cast::<c_void>(), access as c_int)
+        bindings::anon_inode_getfile(
+            name.as_char_ptr(),
+            fops,
+            ptr.cast::<c_void>(),
+            access as c_int,
+        )
     })
     .inspect_err(|_| {
         // SAFETY: Without a file nobody else has the pointer, which is from `into_foreign()`.

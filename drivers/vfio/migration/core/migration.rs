@@ -23,7 +23,10 @@ use crate::{
         stream, //
     },
     resume::ResumeFile,
-    save::SaveFile,
+    save::{
+        framing,
+        SaveFile, //
+    },
 };
 use kernel::{
     fs::File,
@@ -129,7 +132,8 @@ impl<B: Backend> Migration<B> {
                     _ => Phase::PreCopy,
                 };
                 // The file first: from the device on nothing may fail.
-                let (session, file) = SaveFile::new(self.queue.clone(), self.backend.waker(), phase)?;
+                let (session, file) =
+                    SaveFile::new(self.queue.clone(), self.backend.waker(), phase)?;
                 let save = self.backend.begin_save(phase)?;
                 session.begin(self.backend.clone(), device.handle(), save);
                 inner.session = Session::Save(session);
@@ -216,13 +220,10 @@ impl<B: Backend> Operations for Migration<B> {
 
     fn data_size(&self) -> Result<u64> {
         let payload = self.backend.data_size();
-        // CAST: A chunk is far below 4 GiB.
-        let chunks = payload.div_ceil(B::CHUNK_SIZE as u64);
-        let framing = (stream::HEADER_LEN + stream::CHECKSUM_RECORD_LEN) as u64;
+        // CAST: A few hundred bytes.
         let ends = (stream::IDENTITY_RECORD_LEN + stream::TRAILER_RECORD_LEN) as u64;
-        chunks
-            .checked_mul(framing)
-            .and_then(|n| n.checked_add(payload))
+        payload
+            .checked_add(framing::<B>(payload))
             .and_then(|n| n.checked_add(ends))
             .ok_or(EOVERFLOW)
     }

@@ -186,7 +186,8 @@ impl<B: Backend> ResumeFile<B> {
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
-        let file = stream::new::<ResumeStream<B>>(c"[vfio-resume]", this.clone(), Direction::Write)?;
+        let file =
+            stream::new::<ResumeStream<B>>(c"[vfio-resume]", this.clone(), Direction::Write)?;
         Ok((this, file))
     }
 

@@ -179,14 +179,24 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// What could be read if it were made now.
+    /// What could be read if it were made now, with the records around it.
     fn pending(&self) -> Pending {
         let mut pending = self.backend.pending(&self.save);
+        pending.initial += framing::<B>(pending.initial);
+        pending.dirty += framing::<B>(pending.dirty);
         if !self.identified {
             add(&mut pending, true, IDENTITY_RECORD_LEN);
         }
         pending
     }
+}
+
+/// Bytes of records around `payload` bytes that come in full chunks.
+pub(crate) fn framing<B: Backend>(payload: u64) -> u64 {
+    // CAST: A chunk is far below 4 GiB.
+    let chunks = payload.div_ceil(B::CHUNK_SIZE as u64);
+    // OVERFLOW: A few bytes for each chunk, which has more.
+    chunks * (HEADER_LEN + CHECKSUM_RECORD_LEN) as u64
 }
 
 fn put(out: &mut [u8], record: &[u8]) -> Result {
@@ -239,7 +249,8 @@ impl<B: Backend> SaveFile<B> {
         });
         let task = Task::new(work, c"vfio_migration_save", static_lock_class!(), data);
         let this = Arc::pin_init(task, GFP_KERNEL_ACCOUNT)?;
-        let file = stream::new::<file::SaveStream<B>>(c"[vfio-save]", this.clone(), Direction::Read)?;
+        let file =
+            stream::new::<file::SaveStream<B>>(c"[vfio-save]", this.clone(), Direction::Read)?;
         Ok((this, file))
     }
 

@@ -13,7 +13,6 @@ use crate::{
         Piece,
         PAGE, //
     },
-    registers::Registers,
 };
 use kernel::{
     prelude::*,
@@ -47,7 +46,9 @@ use vfio_migration::{
 
 /// Version of the image.
 const VERSION: u32 = 1;
-const CHUNK_SIZE: usize = 256 * 1024;
+/// Pages of a chunk that is one item.
+const CHUNK_PAGES: usize = 64;
+const CHUNK_SIZE: usize = image::HEADER + CHUNK_PAGES * PAGE;
 
 /// The backend of one device.
 pub(crate) struct Emulated {
@@ -67,10 +68,7 @@ pub(crate) struct Save {
 }
 
 /// A session that resumes.
-pub(crate) struct Resume {
-    decoder: Decoder,
-    device: Option<(Registers, [u8; crate::config::SIZE])>,
-}
+pub(crate) struct Resume(Decoder);
 
 impl Emulated {
     /// Makes a device with `size` bytes of memory, which ticks on `queue`.
@@ -277,15 +275,18 @@ impl Backend for Emulated {
     fn pending(&self, save: &Save) -> Pending {
         let tracker = self.device.memory().observer();
         let reinits = self.device.reinits();
-        // CAST: Counts of pages.
-        let bytes = |pages: usize| (pages * PAGE) as u64;
         let (initial, dirty) = match reinits == save.reinits {
             true => (self.pages() - tracker.pass(), tracker.marked()),
             false => (self.pages(), 0),
         };
+        // The first pass fills its chunks; at worst each marked page is an item of its own.
+        let initial = initial * PAGE + initial.div_ceil(CHUNK_PAGES) * image::HEADER;
+        let dirty = dirty * (image::HEADER + PAGE);
         Pending {
-            initial: bytes(initial),
-            dirty: bytes(dirty),
+            // CAST: Bytes.
+            initial: initial as u64,
+            // CAST: Bytes.
+            dirty: dirty as u64,
             reinits,
         }
     }
@@ -302,31 +303,27 @@ impl Backend for Emulated {
     }
 
     fn begin_resume(&self) -> Result<Resume, Failure> {
-        Ok(Resume {
-            decoder: Decoder::new(self.device.memory().size()),
-            device: None,
-        })
+        Ok(Resume(Decoder::new(self.device.memory().size())))
     }
 
     fn load(&self, resume: &mut Resume, mut data: &[u8]) -> Result {
         loop {
-            match resume.decoder.next(&mut data).map_err(errno)? {
+            match resume.0.next(&mut data).map_err(errno)? {
                 Piece::More => return Ok(()),
                 Piece::Memory { offset, bytes } => self.device.memory().write(offset, bytes)?,
-                Piece::Device { registers, config } => {
+                Piece::Device => {
+                    let (_, config) = resume.0.device().map_err(errno)?;
                     if !self.device.accepts(&config) {
                         return Err(EINVAL);
                     }
-                    resume.device = Some((registers, config));
                 }
             }
         }
     }
 
     fn finish_resume(&self, resume: &mut Resume) -> Result {
-        resume.decoder.finish().map_err(errno)?;
-        let (registers, config) = resume.device.as_ref().ok_or(ENODATA)?;
-        self.device.restore(*registers, config)
+        let (registers, config) = resume.0.device().map_err(errno)?;
+        self.device.restore(registers, &config)
     }
 
     fn data_size(&self) -> u64 {

@@ -98,10 +98,9 @@ impl Config {
     /// Changes the bits that can be written, from `offset` on; false if that is not inside.
     pub(crate) fn write(&mut self, offset: usize, data: &[u8]) -> bool {
         let range = offset..offset.saturating_add(data.len());
-        let (Some(bytes), Some(writable)) = (
-            self.bytes.get_mut(range.clone()),
-            self.writable.get(range),
-        ) else {
+        let (Some(bytes), Some(writable)) =
+            (self.bytes.get_mut(range.clone()), self.writable.get(range))
+        else {
             return false;
         };
         for ((byte, mask), new) in bytes.iter_mut().zip(writable).zip(data) {
@@ -126,7 +125,10 @@ impl Config {
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
-#[cfg_attr(not(test), ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_config))]
+#[cfg_attr(
+    not(test),
+    ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_config)
+)]
 mod tests {
     use super::*;
 

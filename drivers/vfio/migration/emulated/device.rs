@@ -233,7 +233,9 @@ impl Device {
         let mut registers = machine.registers;
         let number = registers.next_tick();
         // CAST: The remainder is below the number of pages.
-        let page = number.checked_rem(self.memory.page_count() as u64).ok_or(EINVAL)? as usize;
+        let page = number
+            .checked_rem(self.memory.page_count() as u64)
+            .ok_or(EINVAL)? as usize;
         let mut stamp = [0; 16];
         stamp[..8].copy_from_slice(&number.to_le_bytes());
         stamp[8..].copy_from_slice(&(!number).to_le_bytes());

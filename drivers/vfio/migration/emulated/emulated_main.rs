@@ -165,7 +165,8 @@ impl mdev::Driver for Mdev {
         let queue = queue.clone();
         pin_init::pin_init_scope(move || {
             let features = *FEATURES.get(kind).ok_or(EINVAL)?;
-            let size = usize::try_from(module_parameters::state_size.value()).map_err(|_| EINVAL)?;
+            let size =
+                usize::try_from(module_parameters::state_size.value()).map_err(|_| EINVAL)?;
             let backend = Emulated::new(features, size, queue.clone())?;
             Ok(try_pin_init!(Self {
                 migration <- Migration::new(backend, queue),

@@ -76,13 +76,8 @@ pub(crate) enum Piece<'a> {
         /// Some or all bytes of an item.
         bytes: &'a [u8],
     },
-    /// The last item was complete.
-    Device {
-        /// The registers.
-        registers: Registers,
-        /// The configuration space.
-        config: [u8; config::SIZE],
-    },
+    /// The last item was complete: [`Decoder::device`] has it.
+    Device,
 }
 
 #[derive(Clone, Copy)]
@@ -152,7 +147,7 @@ impl Decoder {
                     self.state = State::Device(filled);
                     if filled == DEVICE_LEN {
                         self.state = State::End;
-                        return self.device();
+                        return Ok(Piece::Device);
                     }
                 }
                 State::End => return Err(Error::Invalid),
@@ -160,12 +155,20 @@ impl Decoder {
         }
     }
 
-    /// Whether the image is complete.
-    pub(crate) fn finish(&self) -> Result<(), Error> {
-        match self.state {
-            State::End => Ok(()),
-            _ => Err(Error::Incomplete),
+    /// Registers and configuration space of a complete image.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Incomplete`] before the end of the image.
+    /// - [`Error::Invalid`] for registers that no device has.
+    pub(crate) fn device(&self) -> Result<(Registers, [u8; config::SIZE]), Error> {
+        if !matches!(self.state, State::End) {
+            return Err(Error::Incomplete);
         }
+        let (registers, rest) = split::<{ Registers::ENCODED }>(&self.buffer);
+        let (config, _) = split::<{ config::SIZE }>(rest);
+        let registers = Registers::decode(&registers).ok_or(Error::Invalid)?;
+        Ok((registers, config))
     }
 
     /// Moves input to the buffer, which has `filled` bytes, up to `end`.
@@ -201,14 +204,6 @@ impl Decoder {
             _ => Err(Error::Invalid),
         }
     }
-
-    /// The device item in the buffer.
-    fn device(&self) -> Result<Piece<'static>, Error> {
-        let (registers, rest) = split::<{ Registers::ENCODED }>(&self.buffer);
-        let (config, _) = split::<{ config::SIZE }>(rest);
-        let registers = Registers::decode(&registers).ok_or(Error::Invalid)?;
-        Ok(Piece::Device { registers, config })
-    }
 }
 
 /// Takes up to `most` bytes off the front of the input.
@@ -227,7 +222,10 @@ fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
-#[cfg_attr(not(test), ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_image))]
+#[cfg_attr(
+    not(test),
+    ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_image)
+)]
 mod tests {
     use super::*;
 
@@ -249,17 +247,17 @@ mod tests {
     fn decode(image: &[u8], most: usize) -> Result<([u8; 2], bool), Error> {
         let mut decoder = Decoder::new(SIZE);
         let mut memory = [0; 2];
-        let mut device = false;
         for mut input in image.chunks(most) {
             loop {
                 match decoder.next(&mut input)? {
                     Piece::More => break,
                     Piece::Memory { offset, bytes } => memory[offset / PAGE] = bytes[0],
-                    Piece::Device { config, .. } => device = config == [7; config::SIZE],
+                    Piece::Device => {}
                 }
             }
         }
-        decoder.finish()?;
+        let (registers, config) = decoder.device()?;
+        let device = registers == Registers::new() && config == [7; config::SIZE];
         Ok((memory, device))
     }
 
@@ -282,7 +280,7 @@ mod tests {
         // An image without its second page.
         let second = HEADER + PAGE;
         bytes.copy_within(2 * second.., second);
-        assert_eq!(decode(&bytes[..IMAGE - second], IMAGE), Ok(([3, 0], true)).and(Err(Error::Invalid)));
+        assert_eq!(decode(&bytes[..IMAGE - second], IMAGE), Err(Error::Invalid));
     }
 
     #[test]

@@ -229,7 +229,10 @@ impl Registers {
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
-#[cfg_attr(not(test), ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_registers))]
+#[cfg_attr(
+    not(test),
+    ::kernel::macros::kunit_tests(rust_vfio_migration_emulated_registers)
+)]
 mod tests {
     use super::*;
 

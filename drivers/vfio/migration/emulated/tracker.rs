@@ -73,7 +73,9 @@ impl Tracker {
         let number = match self.last.load(ordering::Relaxed).checked_add(1) {
             Some(number) => number,
             None => {
-                self.marks.iter().for_each(|m| m.store(0, ordering::Relaxed));
+                self.marks
+                    .iter()
+                    .for_each(|m| m.store(0, ordering::Relaxed));
                 1
             }
         };

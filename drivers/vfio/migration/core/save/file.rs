@@ -277,11 +277,7 @@ impl<B: Backend> StreamFile for SaveStream<B> {
         SaveFile::read(&this, out, wait)
     }
 
-    fn poll(
-        this: ArcBorrow<'_, Task<SaveFile<B>>>,
-        file: &File,
-        table: PollTable<'_>,
-    ) -> u32 {
+    fn poll(this: ArcBorrow<'_, Task<SaveFile<B>>>, file: &File, table: PollTable<'_>) -> u32 {
         table.register_wait(file, &this.waker.0);
         SaveFile::events(&this)
     }
