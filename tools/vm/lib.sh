@@ -149,6 +149,7 @@ enter()
 	for name in TERM MAKEFLAGS MAKELEVEL http_proxy https_proxy no_proxy KSRC VFIO_MIGRATION_CACHE; do
 		[[ ! -v $name ]] || vars+=("$name=${!name}")
 	done
+	export ENV_BIND=${ENV_BIND:-}
 	vars+=(HOME=/root "PATH=$path" LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 	       VFIO_MIGRATION_CACHE="$cache")
 	if [[ $root == / ]]; then
@@ -168,8 +169,12 @@ enter()
 			mkdir -p "$root$bind"
 			mount --bind "$bind" "$root$bind"
 		done
+		for bind in $ENV_BIND; do
+			mkdir -p "$root$bind"
+			mount --rbind "$bind" "$root$bind"
+		done
 		exec chroot "$root" /usr/bin/env -i -C "$dir" "$@"
-	' enter "$root" "/tmp:$cache:$top:$PWD${ENV_BIND:+:$ENV_BIND}" "${vars[@]}" "$@"
+	' enter "$root" "/tmp:$cache:$top:$PWD" "${vars[@]}" "$@"
 }
 
 # inside COMMAND [ARG...]: the same, and comes back.
