@@ -5,6 +5,8 @@
 //! The tests inside those files run here too. The ones in this folder need memory, time or files that
 //! a test in the kernel had better not use.
 
+#![forbid(unsafe_code)]
+
 // The inline module is there for its path: a file that is loaded by a path of its own would look for
 // its children beside itself.
 #[path = "../../../../drivers/vfio/migration/core"]
@@ -12,6 +14,17 @@ pub mod driver {
     //! The files of the driver, from where they are.
 
     pub mod protocol;
+}
+
+#[cfg(test)]
+#[path = "../../../../drivers/vfio/migration/emulated"]
+#[expect(dead_code, reason = "the rest of the driver uses it, and is not here")]
+mod emulated {
+    //! The emulated device's files.
+
+    mod config;
+    mod image;
+    mod registers;
 }
 
 #[cfg(test)]
