@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The emulated migration device as the guest drives and checks it. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "device.h"
-#include "guest.h"
+#include "pc.h"
 
 #define VENDOR			0x1af4
 #define DEVICE			0x10f4
@@ -35,27 +25,22 @@
 #define TICK_ENABLE		1
 #define TICK_INTERRUPT		2
 
+#define SLOTS			32
+#define PCI_ID			0x00
 #define PCI_COMMAND		0x04
 #define PCI_COMMAND_MEMORY	2
 #define PCI_COMMAND_MASTER	4
-#define PCI_STATUS		0x06
-#define PCI_STATUS_CAP_LIST	0x10
+#define PCI_BAR_0		0x10
+#define PCI_BAR_64		4
 #define PCI_CAPABILITY_LIST	0x34
 #define PCI_CAP_ID_MSIX		0x11
-#define PCI_MSIX_FLAGS		2
-#define PCI_MSIX_FLAGS_ENABLE	0x8000
+#define PCI_MSIX_ENABLE		0x80000000
 
 #define PAGE			4096
 #define WORDS			(PAGE / 8)
 #define RECORD_WORDS		2	/* of a tick, at the start of a page */
-#define VECTORS			8
 #define TICK_PERIOD_US		5000
-#define MESSAGE			0x4d530000	/* what vector 0 writes */
 #define PATIENCE		200		/* times to look again, 1 ms each */
-
-/* Memory that the device changes or watches: one access each, in this order. */
-#define load(where)		__atomic_load_n(where, __ATOMIC_ACQUIRE)
-#define put(where, value)	__atomic_store_n(where, value, __ATOMIC_RELEASE)
 
 static __u32 reg_read(struct device *dev, unsigned int reg)
 {
@@ -89,134 +74,45 @@ static __u64 next_random(struct device *dev)
 	return dev->random = x;
 }
 
-static void wait_ms(void)
-{
-	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
-}
-
-static int open_file(struct device *dev, const char *name, int flags)
-{
-	char path[sizeof(dev->path) + 16];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dev->path, name);
-	fd = open(path, flags);
-	if (fd < 0)
-		fail("%s: %m", path);
-	return fd;
-}
-
-static unsigned long read_number(struct device *dev, const char *name)
-{
-	char text[32] = "";
-	int fd = open_file(dev, name, O_RDONLY);
-
-	if (read(fd, text, sizeof(text) - 1) <= 0)
-		fail("%s/%s: %m", dev->path, name);
-	close(fd);
-	return strtoul(text, NULL, 0);
-}
-
 void device_find(struct device *dev)
 {
-	static const char root[] = "/sys/bus/pci/devices";
-	DIR *dir = opendir(root);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(dev->path, sizeof(dev->path), "%s/%s", root, entry->d_name);
-		if (read_number(dev, "vendor") == VENDOR && read_number(dev, "device") == DEVICE) {
-			closedir(dir);
+	for (dev->slot = 0; dev->slot < SLOTS; dev->slot++)
+		if (pci_read(dev->slot, PCI_ID) == (DEVICE << 16 | VENDOR))
 			return;
-		}
-	}
-	fail("no device %04x:%04x", VENDOR, DEVICE);
+	fail("no device %x:%x", VENDOR, DEVICE);
 }
 
-static __u16 config_read(int fd, unsigned int where)
+static void *bar(struct device *dev, unsigned int number)
 {
-	__u16 value;
+	__u32 low = pci_read(dev->slot, PCI_BAR_0 + number * 4);
+	__u64 high = low & PCI_BAR_64 ? pci_read(dev->slot, PCI_BAR_0 + number * 4 + 4) : 0;
 
-	if (pread(fd, &value, sizeof(value), where) != sizeof(value))
-		fail("config space: read at %#x: %m", where);
-	return value;
+	if (!(low & ~0xf) && !high)
+		fail("BAR%u has no address", number);
+	return (void *)(high << 32 | (low & ~0xf));
 }
 
-static void config_write(int fd, unsigned int where, __u16 value)
-{
-	if (pwrite(fd, &value, sizeof(value), where) != sizeof(value))
-		fail("config space: write at %#x: %m", where);
-}
-
-static void *map_bar(struct device *dev, const char *name, size_t size)
-{
-	int fd = open_file(dev, name, O_RDWR);
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		fail("%s: mmap of %zu bytes: %m", name, size);
-	close(fd);
-	return p;
-}
-
-static void *zeroed_pages(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
-
-	if (p == MAP_FAILED)
-		fail("no memory: %zu bytes", size);
-	return p;
-}
-
-static __u64 physical_address(void *p)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	__u64 entry = 0, frame;
-
-	if (fd < 0 || pread(fd, &entry, 8, (unsigned long)p / PAGE * 8) != 8)
-		fail("/proc/self/pagemap: %m");
-	close(fd);
-	frame = entry & ((1ULL << 55) - 1);
-	if (!frame)
-		fail("/proc/self/pagemap: no page");
-	return frame * PAGE;
-}
-
-/*
- * A message-signalled interrupt is a write by the device to an address that the
- * vector's table entry names. Named is a page of this program, so that
- * an arriving interrupt is a changed word: no kernel driver is needed.
- */
-static void start_interrupts(struct device *dev, int config)
+static void start_interrupts(struct device *dev)
 {
 	unsigned int cap, i;
-	void *page = zeroed_pages(PAGE);
-	__u64 address = physical_address(page);
 
-	if (!(config_read(config, PCI_STATUS) & PCI_STATUS_CAP_LIST))
-		fail("no PCI capabilities");
-	cap = config_read(config, PCI_CAPABILITY_LIST) & 0xff;
-	while (cap && (config_read(config, cap) & 0xff) != PCI_CAP_ID_MSIX)
-		cap = config_read(config, cap) >> 8;
+	cap = pci_read(dev->slot, PCI_CAPABILITY_LIST) & 0xff;
+	while (cap && (pci_read(dev->slot, cap) & 0xff) != PCI_CAP_ID_MSIX)
+		cap = pci_read(dev->slot, cap) >> 8 & 0xff;
 	if (!cap)
 		fail("no MSI-X capability");
-	if ((config_read(config, cap + PCI_MSIX_FLAGS) & 0x7ff) != VECTORS - 1)
-		fail("not %u MSI-X vectors", VECTORS);
+	if ((pci_read(dev->slot, cap) >> 16 & 0x7ff) != MSI_VECTORS - 1)
+		fail("not %u MSI-X vectors", MSI_VECTORS);
 
-	dev->mailbox = page;
-	for (i = 0; i < VECTORS; i++) {
+	for (i = 0; i < MSI_VECTORS; i++) {
 		unsigned int entry = REG_MSIX_TABLE + i * 16;
 
-		reg_write(dev, entry, address + i * 4);
-		reg_write(dev, entry + 4, (address + i * 4) >> 32);
-		reg_write(dev, entry + 8, MESSAGE + i);
+		reg_write(dev, entry, msi_address());
+		reg_write(dev, entry + 4, msi_address() >> 32);
+		reg_write(dev, entry + 8, msi_data(i));
 		reg_write(dev, entry + 12, 0);
 	}
-	config_write(config, cap + PCI_MSIX_FLAGS,
-		     config_read(config, cap + PCI_MSIX_FLAGS) | PCI_MSIX_FLAGS_ENABLE);
+	pci_write(dev->slot, cap, pci_read(dev->slot, cap) | PCI_MSIX_ENABLE);
 }
 
 /* A word's part of its page's checksum; odd factors let no change vanish. */
@@ -233,31 +129,26 @@ static void store(struct device *dev, size_t word, __u64 value)
 	dev->stores++;
 }
 
-void device_start(struct device *dev)
+void device_start(struct device *dev, __u64 seed)
 {
-	int config = open_file(dev, "config", O_RDWR);
 	size_t size, word;
 
-	config_write(config, PCI_COMMAND,
-		     config_read(config, PCI_COMMAND) | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	dev->regs = map_bar(dev, "resource0", PAGE);
+	pci_write(dev->slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	dev->regs = bar(dev, 0);
+	dev->mem = bar(dev, 2);
 	if (reg_read(dev, REG_ID) != ID)
-		fail("the ID register reads %#x", reg_read(dev, REG_ID));
+		fail("the ID register reads %x", reg_read(dev, REG_ID));
 	size = (__u64)reg_read(dev, REG_STATE_SIZE_HI) << 32 | reg_read(dev, REG_STATE_SIZE_LO);
-	dev->mem = map_bar(dev, "resource2", size);
 	dev->pages = size / PAGE;
-	dev->shadow = zeroed_pages(size);
-	dev->sums = zeroed_pages(dev->pages * sizeof(__u64));
-	if (getrandom(&dev->id, sizeof(dev->id), 0) != sizeof(dev->id))
-		fail("getrandom: %m");
-	dev->random = dev->id | 1;
+	dev->shadow = take_memory(size);
+	dev->sums = take_memory(dev->pages * sizeof(__u64));
+	dev->random = seed | 1;
 	dev->stores_per_step = 4;
 
 	for (word = 0; word < size / 8; word++)
 		store(dev, word, word % WORDS < RECORD_WORDS ? 0 : next_random(dev));
 
-	start_interrupts(dev, config);
-	close(config);
+	start_interrupts(dev);
 
 	dev->scratch = next_random(dev);
 	reg_write(dev, REG_SCRATCH, dev->scratch);
@@ -311,7 +202,7 @@ static void check_record(struct device *dev, size_t page)
 		    (!seq || seq % dev->pages == page))
 			return;
 again:
-		wait_ms();
+		pause_ms();
 	}
 	fail("page %zu: tick record %llu/%llx, but the counter says %llu to %llu", page,
 	     seq, inverse,
@@ -360,9 +251,9 @@ static void check_irq_count(struct device *dev)
 		least = dev->irq_base + dev->irqs_raised + (read_ticks(dev) - dev->ticks_base);
 		count = reg_read(dev, REG_IRQ_COUNT);
 		most = dev->irq_base + dev->irqs_raised + (read_ticks(dev) - dev->ticks_base);
-		if ((int32_t)(count - least) >= 0 && (int32_t)(most - count) >= 0)
+		if ((__s32)(count - least) >= 0 && (__s32)(most - count) >= 0)
 			return;
-		wait_ms();
+		pause_ms();
 	}
 	fail("the device counted %u interrupts, not %u to %u", count, least, most);
 }
@@ -372,7 +263,7 @@ static void expect(struct device *dev, const char *name, unsigned int reg, __u32
 	__u32 now = reg_read(dev, reg);
 
 	if (now != value)
-		fail("register %s is %#x, written was %#x", name, now, value);
+		fail("register %s is %x, written was %x", name, now, value);
 }
 
 void device_check_registers(struct device *dev)
@@ -395,26 +286,31 @@ void device_check_registers(struct device *dev)
 }
 
 /*
- * Raise one vector, another each time, and wait for its message; vector 0 comes
- * with every tick. A host may lose a message that is on its way
- * when the guest stops: one retry is allowed, and reported.
+ * Raise one vector, another each time, and wait until it arrives, once; vector 0 comes
+ * with every tick. A host may lose an interrupt that is on its way when the
+ * guest stops: one retry is allowed, and reported.
  */
 void device_check_interrupt(struct device *dev, unsigned int round)
 {
-	unsigned int vector = round % VECTORS, attempt, i;
+	unsigned int vector = round % MSI_VECTORS, attempt, i;
 
 	for (attempt = 0; attempt < 2; attempt++) {
-		put(&dev->mailbox[vector], 0);
+		__u32 before = msi_count(vector);
+
 		if (vector) {
 			reg_write(dev, REG_IRQ_RAISE, vector);
 			dev->irqs_raised++;
 		}
 		for (i = 0; i < PATIENCE; i++) {
-			if (load(&dev->mailbox[vector]) == MESSAGE + vector) {
+			__u32 arrived = msi_count(vector) - before;
+
+			if (arrived > 1 && vector)
+				fail("interrupt %u arrived %u times", vector, arrived);
+			if (arrived) {
 				dev->irqs_seen++;
 				return;
 			}
-			wait_ms();
+			pause_ms();
 		}
 		dev->irqs_lost++;
 	}

@@ -7,7 +7,7 @@
 #include <linux/types.h>
 
 struct device {
-	char path[300];			/* its directory in sysfs */
+	unsigned int slot;		/* on PCI bus 0 */
 	__u32 *regs;			/* BAR0 */
 	__u64 *mem;			/* BAR2: the state that is migrated */
 	size_t pages;
@@ -15,7 +15,6 @@ struct device {
 	/* What the guest's memory says of the device. */
 	__u64 *shadow;		/* equals mem but for the tick records */
 	__u64 *sums;			/* checksum of each page of shadow */
-	__u64 id;			/* of this boot of this guest */
 	__u32 scratch;
 	__u64 ticks;
 	__u64 stores;
@@ -29,11 +28,10 @@ struct device {
 	__u32 irq_base;
 	size_t next_page;
 	__u64 random;
-	__u32 *mailbox;		/* where the MSI-X messages arrive */
 };
 
 void device_find(struct device *dev);
-void device_start(struct device *dev);
+void device_start(struct device *dev, __u64 seed);
 void device_store(struct device *dev);
 void device_check_pages(struct device *dev);
 void device_check_registers(struct device *dev);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The only program of the guest that is migrated: it runs as init, keeps an
- * emulated migration device busy and holds it, without pause, against what
- * the guest's own memory says the device must contain.
+ * The guest that is migrated: a program of its own, without an operating system,
+ * so that it runs a second after its QEMU was started even where that QEMU is
+ * itself emulated. It keeps an emulated migration device busy and holds it, without
+ * pause, against what its own memory says the device must contain.
  *
  * It does not know when it is migrated, so every rule below holds across a
  * migration or the guest says FAIL on its serial console:
@@ -13,108 +14,76 @@
  *  - the rest of BAR2 equals the copy in memory, and that copy its checksum;
  *  - every interrupt asked for arrives, and the device counted every one.
  */
-#include <fcntl.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <termios.h>
-#include <time.h>
-#include <unistd.h>
+#include <stdbool.h>
 
 #include "device.h"
-#include "guest.h"
+#include "pc.h"
 
-#define STEP_US		1000
 #define REPORT_MS	250
 #define STEPS_PER_IRQ	32
 
 static struct device dev;
-static __u64 last_step_ms, longest_gap_ms;
-
-__u64 uptime_ms(void)
-{
-	static __u64 start;
-	struct timespec ts;
-	__u64 now;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-	if (!start)
-		start = now;
-	return now - start;
-}
-
-/* Init must not exit: the kernel would panic over the last words. */
-noreturn void stop(void)
-{
-	for (;;)
-		pause();
-}
-
-static void open_console(void)
-{
-	struct termios tio;
-	int fd;
-
-	mount("proc", "/proc", "proc", 0, NULL);
-	mount("sysfs", "/sys", "sysfs", 0, NULL);
-	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-	fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
-	if (fd < 0)
-		_exit(1);
-	dup2(fd, STDIN_FILENO);
-	dup2(fd, STDOUT_FILENO);
-	dup2(fd, STDERR_FILENO);
-	tcgetattr(fd, &tio);
-	cfmakeraw(&tio);
-	tio.c_oflag |= OPOST | ONLCR;
-	tcsetattr(fd, TCSANOW, &tio);
-}
+static __u64 id, last_step_ms, longest_gap_ms;
 
 static void report(const char *what)
 {
-	say("guest: %s id=%016llx t=%llu gap=%llu sweeps=%llu ", what, dev.id, uptime_ms(),
+	say("guest: %s id=%016llx t=%llu gap=%llu sweeps=%llu ", what, id, uptime_ms(),
 	    longest_gap_ms, dev.sweeps);
 	say("stores=%llu ticks=%llu irqs=%llu lost=%u\n", dev.stores, dev.ticks, dev.irqs_seen,
 	    dev.irqs_lost);
 	longest_gap_ms = 0;
 }
 
-/* One line from the host: a command. What is not understood is a failure. */
-static void command(const char *line)
+/* Does text begin with word? Then the rest of it. */
+static const char *after(const char *text, const char *word)
 {
-	unsigned int n;
+	while (*word)
+		if (*text++ != *word++)
+			return NULL;
+	return text;
+}
 
-	if (sscanf(line, "stores %u", &n) == 1 && n <= 1 << 20)
-		dev.stores_per_step = n;
-	else if (!strcmp(line, "reinit"))
+static __u64 number(const char *digits, unsigned int base)
+{
+	__u64 value = 0;
+
+	for (; *digits; digits++)
+		value = value * base + (*digits <= '9' ? *digits - '0' : *digits - 'a' + 10);
+	return value;
+}
+
+/* One line from the host. What is not understood is a failure. */
+static void obey(const char *line)
+{
+	const char *rest = after(line, "stores ");
+
+	if (rest) {
+		dev.stores_per_step = number(rest, 10);
+	} else {
+		rest = after(line, "reinit");
+		if (!rest || *rest)
+			fail("what is '%s'?", line);
 		device_reinit(&dev);
-	else
-		fail("what is '%s'?", line);
+	}
 	say("guest: done %s\n", line);
 }
 
-static void poll_commands(void)
+static void listen(void)
 {
-	struct pollfd pfd = { .fd = STDIN_FILENO, .events = POLLIN };
 	static char line[64];
-	static size_t len;
+	static size_t length;
+	int c;
 
-	while (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN)) {
-		char c;
-
-		if (read(STDIN_FILENO, &c, 1) != 1)
-			return;
-		if (c != '\n' && c != '\r') {
-			if (len == sizeof(line) - 1)
-				fail("command too long");
-			line[len++] = c;
+	while ((c = hear()) >= 0) {
+		if (c != '\n') {
+			if (length == sizeof(line) - 1)
+				fail("the line is too long");
+			line[length++] = c;
 			continue;
 		}
-		line[len] = 0;
-		if (len)
-			command(line);
-		len = 0;
+		line[length] = 0;
+		length = 0;
+		obey(line);
 	}
 }
 
@@ -124,8 +93,6 @@ static void step(void)
 	static unsigned int steps;
 	__u64 now = uptime_ms();
 
-	if (now < last_step_ms)
-		fail("the clock went back by %llu ms", (last_step_ms - now));
 	if (now - last_step_ms > longest_gap_ms)
 		longest_gap_ms = now - last_step_ms;
 	last_step_ms = now;
@@ -135,22 +102,25 @@ static void step(void)
 	device_check_registers(&dev);
 	if (++steps % STEPS_PER_IRQ == 0)
 		device_check_interrupt(&dev, steps / STEPS_PER_IRQ);
-	poll_commands();
+	listen();
 	if (now - last_report >= REPORT_MS) {
 		report("ok");
 		last_report = now;
 	}
 }
 
-int main(void)
+[[noreturn]] void guest_main(const void *start_info)
 {
-	open_console();
-	say("guest: booted\n");
+	const char *digits = after(pc_start(start_info), "id=");
+
+	if (!digits)
+		fail("the command line is not id=NUMBER");
+	id = number(digits, 16);
 	device_find(&dev);
-	device_start(&dev);
+	device_start(&dev, id);
 	report("ready");
 	for (;;) {
 		step();
-		usleep(STEP_US);
+		pause_ms();
 	}
 }

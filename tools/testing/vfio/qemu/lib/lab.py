@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 
-from . import initramfs
 from .device import Device
 from .machine import Failure, Host, Machine
 
@@ -25,15 +24,11 @@ class Lab:
     def __enter__(self):
         for module in ("vfio_iommu_type1", "iommufd"):
             self._run(["modprobe", module])
-        self._run(["make", "-s", "-C", HERE, f"O={self.folder}", "CFLAGS=-O2 -s"])
-        kernel = f"/lib/modules/{os.uname().release}/vmlinuz"
-        if not os.path.exists(kernel):
-            raise Failure(f"{kernel} is missing: it is the guest's kernel")
+        self._run(["make", "-s", "-C", HERE, f"O={self.folder}"])
         for version, program in QEMU.items():
             if not shutil.which(program):
                 raise Failure(f"{program} is missing: it is QEMU {version}")
-        initrd = initramfs.write(f"{self.folder}/initramfs", f"{self.folder}/guest")
-        self.host = Host(QEMU, kernel, initrd, self.folder)
+        self.host = Host(QEMU, f"{self.folder}/guest.elf", self.folder)
         return self
 
     def __exit__(self, *unused):

@@ -27,8 +27,8 @@ def _round_lines(events):
     skipped = rounds[FIRST_ROUNDS:-LAST_ROUNDS]
     for number, each in enumerate(rounds, 1):
         if each not in skipped:
-            yield (each.time, "source", f"  precopy round {number}", f"{_size(each.read)} read, "
-                   f"{_size(each.initial)} initial and {_size(each.dirty)} changed to go")
+            left = f", {_size(each.initial)} of the initial state to go" if each.initial else ""
+            yield each.time, "source", f"  precopy round {number}", f"{_size(each.read)} read{left}"
         elif each is skipped[0]:
             yield (each.time, "source", f"  {len(skipped)} more precopy rounds",
                    f"{_size(sum(other.read for other in skipped))} read")
@@ -60,7 +60,7 @@ def blackout_ms(outcome):
 
 
 def text(outcome):
-    out = [f"    time  side    {'state or event':42} took"]
+    out = ["     time  side    state or event"]
     for time, side, what, detail in rows(outcome):
         out.append(f"{time:7.3f} s  {side}  {what:42} {detail}".rstrip())
     info = outcome.info

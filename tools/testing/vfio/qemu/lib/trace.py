@@ -14,7 +14,7 @@ EVENTS = ("vfio_migration_set_*state", "vfio_save_iterate", "vfio_save_block",
 LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\([^)]*\) ?)?(.*)")
 SET_STATE = re.compile(r"new state (\w+), recover state (\w+)")
 STATE = re.compile(r"state (\w+)")
-ITERATE = re.compile(r"initial size (\d+) precopy dirty size (\d+)")
+ITERATE = re.compile(r"initial size (\d+)")
 BLOCK = re.compile(r"data_size (-?\d+)")
 LOADED = re.compile(r"size (\d+) ret (-?\d+)")
 
@@ -35,12 +35,11 @@ class Arc(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One reading of the device in PRE_COPY: bytes read, and left to read after it."""
+    """One reading of the device in PRE_COPY: bytes read, and left of the initial state."""
 
     time: float
     read: int
     initial: int
-    dirty: int
 
 
 def _seconds(match):
@@ -85,8 +84,7 @@ def rounds(events):
         if event.name == "vfio_save_block":
             read += max(int(BLOCK.match(event.text)[1]), 0)
         elif event.name == "vfio_save_iterate":
-            sizes = ITERATE.search(event.text)
-            result.append(Round(event.time, read, int(sizes[1]), int(sizes[2])))
+            result.append(Round(event.time, read, int(ITERATE.search(event.text)[1])))
             read = 0
     return result
 
