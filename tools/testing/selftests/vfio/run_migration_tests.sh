@@ -40,7 +40,8 @@ if [ $# = 0 ]; then
 	exit 2
 fi
 if [ ${#tests[@]} = 0 ]; then
-	tests=(vfio_migration_{feature,state,fsm,stream,shared,resume,precopy,reset}_test)
+	tests=(vfio_migration_{feature,state,fsm,stream,shared}_test
+	       vfio_migration_{resume,precopy,reset,device,carry}_test)
 fi
 
 number=0 passed=0 failed=0 skipped=0

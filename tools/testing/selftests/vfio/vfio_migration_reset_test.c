@@ -73,18 +73,19 @@ struct race {
 	atomic_int data_fd;
 	char *buffer;
 	size_t size;
-	unsigned long resets, sets, moves;
+	atomic_ulong resets, sets, moves;
 };
 
 static void *race_reset(void *arg)
 {
 	struct race *race = arg;
+	uint64_t seed = 10;
 
 	while (!race->stop) {
 		if (mig_reset(race->dev))
 			mig_die("[X1] [X4] reset failed: %s", strerror(errno));
 		race->resets++;
-		usleep(100);
+		usleep(mig_random(&seed) % 3000);
 	}
 	return NULL;
 }
@@ -103,12 +104,15 @@ static void *race_set(void *arg)
 			continue;
 		if (!__mig_set(race->dev, state, &fd))
 			race->sets++;
+		/* Some of the sessions live until the reset. */
+		usleep(mig_random(&seed) % 300);
 		if (fd < 0)
 			continue;
 		race->data_fd = fd;
 		if (old >= 0)
 			close(old);
 		old = fd;
+		usleep(mig_random(&seed) % 3000);
 	}
 	race->data_fd = -1;
 	if (old >= 0)
@@ -139,30 +143,38 @@ static void *race_move(void *arg)
 	return NULL;
 }
 
-static void run_race(struct race *race, unsigned int msec)
+/* Until each party did its part, on a machine of any speed, but not for ever. */
+static void run_race(struct race *race)
 {
 	void *(*const part[])(void *) = { race_reset, race_set, race_move, race_move };
 	pthread_t thread[ARRAY_SIZE(part)];
+	int wait;
 	size_t i;
 
 	race->data_fd = -1;
 	for (i = 0; i < ARRAY_SIZE(part); i++)
 		if (pthread_create(&thread[i], NULL, part[i], race))
 			mig_die("no thread");
-	usleep(msec * 1000);
+	for (wait = 0; wait < 400; wait++) {
+		usleep(100000);
+		if (race->resets > 500 && race->sets > 300 && race->moves > 50)
+			break;
+	}
 	race->stop = true;
 	for (i = 0; i < ARRAY_SIZE(part); i++)
 		pthread_join(thread[i], NULL);
+	fprintf(stderr, "# %lu resets, %lu sets, %lu reads and writes\n", race->resets,
+		race->sets, race->moves);
 }
 
-TEST_F_TIMEOUT(mig_reset, x4_races_everything, 60)
+TEST_F_TIMEOUT(mig_reset, x4_races_everything, 120)
 {
 	struct race race = { .dev = &self->dev, .size = 1 << 16 };
 	int fd;
 
 	race.buffer = malloc(race.size);
 	memset(race.buffer, 0x5a, race.size);
-	run_race(&race, 3000);
+	run_race(&race);
 	EXPECT_LT(0, race.resets);
 	EXPECT_LT(0, race.sets);
 	EXPECT_LT(0, race.moves);
@@ -196,11 +208,11 @@ FIXTURE_TEARDOWN(mapped)
 }
 
 /* Data files copy from and to the device's own memory, whose faults may wait for a reset. */
-TEST_F_TIMEOUT(mapped, x4_buffer_in_the_devices_own_memory, 60)
+TEST_F_TIMEOUT(mapped, x4_buffer_in_the_devices_own_memory, 120)
 {
 	struct race race = { .dev = &self->dev, .buffer = self->map, .size = self->size };
 
-	run_race(&race, 3000);
+	run_race(&race);
 	EXPECT_LT(0, race.resets);
 	EXPECT_LT(0, race.moves);
 	EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X4]");
