@@ -228,6 +228,11 @@ pub trait Backend: Sized + Send + Sync + 'static {
     }
 
     /// Resets the device from whatever it is in to running. There are no sessions any more.
-    /// Infallible. Also called on last close.
+    /// Infallible.
     fn reset(&self);
+
+    /// Last close: as [`Backend::reset`], and nothing of the last user is left for the next.
+    fn close(&self) {
+        self.reset();
+    }
 }

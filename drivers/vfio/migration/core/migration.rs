@@ -93,6 +93,14 @@ impl<B: Backend> Migration<B> {
         &self.backend
     }
 
+    /// Ends any session and has the backend begin anew, from any state.
+    fn restart(&self, begin: impl FnOnce(&B)) {
+        let mut inner = self.inner.lock();
+        inner.end_session();
+        begin(&self.backend);
+        inner.state = State::Running;
+    }
+
     /// Performs one arc. On an error the state is unchanged, or `ERROR`.
     fn perform(
         &self,
@@ -233,13 +241,10 @@ impl<B: Backend> Operations for Migration<B> {
     }
 
     fn close(&self) {
-        self.reset();
+        self.restart(B::close);
     }
 
     fn reset(&self) {
-        let mut inner = self.inner.lock();
-        inner.end_session();
-        self.backend.reset();
-        inner.state = State::Running;
+        self.restart(B::reset);
     }
 }

@@ -337,4 +337,9 @@ impl Backend for Emulated {
         self.device.memory().observer().end();
         self.device.reset();
     }
+
+    fn close(&self) {
+        self.reset();
+        self.device.vectors().clear();
+    }
 }
