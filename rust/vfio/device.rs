@@ -6,7 +6,7 @@
 //!
 //! A [`Device`] is the C device with the data of its driver behind it in one allocation, which
 //! belongs to the VFIO core. How it is registered depends on what is below it: see
-//! [`crate::emulated`].
+//! [`crate::emulated`] and [`crate::pci`].
 
 use crate::{
     bindings,
@@ -139,6 +139,19 @@ impl<T: Operations, C> Owned<T, C> {
         // SAFETY: `alloc()` returned the device with its data initialised.
         let this = unsafe { self.0.as_ref() };
         this.data()
+    }
+
+    /// Passes the reference on, to [`Self::from_raw`].
+    pub(crate) fn into_raw(self) -> *mut bindings::vfio_device {
+        core::mem::ManuallyDrop::new(self).as_raw()
+    }
+
+    /// # Safety
+    ///
+    /// `raw` must be from [`Self::into_raw`], and not be used again.
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::vfio_device) -> Self {
+        // SAFETY: By the safety requirements the pointer is that of a device.
+        Self(unsafe { NonNull::new_unchecked(raw) }.cast())
     }
 }
 

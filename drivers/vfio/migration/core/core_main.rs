@@ -42,6 +42,7 @@ module! {
     authors: ["The vfio-migration developers"],
     description: "Live migration of VFIO devices",
     license: "GPL",
+    imports_ns: ["IOMMUFD"],
 }
 
 /// The module; it has code and no state.
