@@ -33,8 +33,8 @@ class Lab:
 
     def __exit__(self, *unused):
         self.stop_machines()
-        for device in self.devices:
-            device.remove()
+        while self.devices:
+            self.remove(self.devices[0])
         shutil.rmtree(self.folder)
 
     def stop_machines(self):
@@ -51,6 +51,10 @@ class Lab:
         device = Device(kind)
         self.devices.append(device)
         return device
+
+    def remove(self, device):
+        self.devices.remove(device)
+        device.remove()
 
     def machine(self, device, qemu="10", backend="legacy", incoming=False):
         name = f"{len(self.machines) + 1}-{device.kind}"

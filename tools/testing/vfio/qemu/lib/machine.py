@@ -111,6 +111,12 @@ class Machine:
         text += [f"console: {line}" for line in self.console_lines[-10:]]
         return Failure("\n".join(text))
 
+    def last_error(self):
+        """What QEMU said last, but for that it was told to end."""
+        with open(self.file("stderr"), encoding="utf-8", errors="replace") as err:
+            said = [line.strip() for line in err if "terminating on signal" not in line]
+        return said[-1] if said else ""
+
     def events(self, since=0):
         return [event for event in trace.parse(self.file("trace")) if event.time >= since]
 

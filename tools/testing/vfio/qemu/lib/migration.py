@@ -15,7 +15,6 @@ ENDED = ("completed", "failed", "cancelled")
 class Outcome(NamedTuple):
     status: str                     # one of ENDED
     began: float                    # when the source was told to migrate
-    ended: float
     info: dict                      # the source's query-migrate
     source: object
     target: object
@@ -29,42 +28,45 @@ class Outcome(NamedTuple):
         return self.target.events()
 
 
-def configure(machine, switchover_ack, parameters):
-    wanted = {"events": True, "return-path": True, "switchover-ack": switchover_ack}
-    machine.qmp.command("migrate-set-capabilities", capabilities=[
-        {"capability": name, "state": state} for name, state in wanted.items()])
-    machine.qmp.command("migrate-set-parameters", **parameters)
-
-
-def migrate(source, target, switchover_ack=True, channel=None, during=None, **parameters):
+def migrate(source, target, switchover_ack=True, channel=None, stored=False, during=None,
+            **parameters):
     """
-    Migrate the guest of source to target.
+    Migrate the guest of source to target: directly, or with stored by way of a file.
 
     channel(address) may put something between the two: it is given the target's
     address and returns the one for the source. during(source, rounds) is called again and
     again while the migration is under way, with the precopy rounds so far. Parameters are
     those of migrate-set-parameters.
     """
-    address = target.file("socket")
+    address = target.file("state" if stored else "socket")
     if os.path.exists(address):
         os.unlink(address)
+    uri = f"{'file' if stored else 'unix'}:{address}"
     parameters.setdefault("downtime-limit", 300)
     parameters.setdefault("max-bandwidth", 1 << 30)
     for machine in (source, target):
-        configure(machine, switchover_ack, parameters)
-    target.qmp.command("migrate-incoming", uri=f"unix:{address}")
-    through = channel(address) if channel else address
+        _configure(machine, parameters, {"events": True, "return-path": not stored,
+                                         "switchover-ack": switchover_ack and not stored})
+    if not stored:
+        target.qmp.command("migrate-incoming", uri=uri)
     began = time.time()
-    source.qmp.command("migrate", uri=f"unix:{through}")
+    source.qmp.command("migrate", uri=f"unix:{channel(address)}" if channel else uri)
     info = _follow(source, began, during)
     before = source.last_report()
-    ended = time.time()
     after = None
     if info["status"] == "completed":
+        if stored:
+            target.qmp.command("migrate-incoming", uri=uri)
         _follow_target(target)
         # The sweep under way when the guest stopped began on the source: one more.
         after = target.wait_sweeps(2, since=before)
-    return Outcome(info["status"], began, ended, info, source, target, before, after)
+    return Outcome(info["status"], began, info, source, target, before, after)
+
+
+def _configure(machine, parameters, capabilities):
+    machine.qmp.command("migrate-set-capabilities", capabilities=[
+        {"capability": name, "state": state} for name, state in capabilities.items()])
+    machine.qmp.command("migrate-set-parameters", **parameters)
 
 
 def _follow(source, began, during):
@@ -90,7 +92,7 @@ def _follow_target(target):
     deadline = time.monotonic() + SECONDS
     while True:
         try:
-            if target.qmp.command("query-status")["status"] == "running":
+            if target.qmp.command("query-status")["running"]:
                 return
         except QmpError as error:
             raise target.failure(f"lost while loading: {error}") from error
