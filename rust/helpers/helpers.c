@@ -22,6 +22,16 @@ void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma)
 }
 EXPORT_SYMBOL_GPL(rust_helper_vfio_set_pfnmap);
 
+/* For a store to a page that is mapped for reading. */
+vm_fault_t rust_helper_vfio_map_writable(struct vm_area_struct *vma, unsigned long address,
+					 struct page *page)
+{
+	zap_special_vma_range(vma, address, PAGE_SIZE);
+	return vmf_insert_pfn_prot(vma, address, page_to_pfn(page),
+				   vm_get_page_prot(vma->vm_flags));
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_map_writable);
+
 unsigned long rust_helper_vfio_page_to_pfn(struct page *page)
 {
 	return page_to_pfn(page);

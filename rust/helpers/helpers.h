@@ -10,6 +10,8 @@ struct lock_class_key;
 
 void rust_helper_vfio_put_device(struct vfio_device *device);
 void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma);
+vm_fault_t rust_helper_vfio_map_writable(struct vm_area_struct *vma, unsigned long address,
+					 struct page *page);
 unsigned long rust_helper_vfio_page_to_pfn(struct page *page);
 void rust_helper_vfio_init_delayed_work(struct delayed_work *work, work_func_t func,
 					const char *name, struct lock_class_key *key);

@@ -12,7 +12,7 @@
 //! How no store is lost: whoever copies pages clears its own marks, then calls `protect()`, then
 //! copies. A store before `protect()` is in the copy; a later one faults and is marked anew.
 //!
-//! Locks: `mappings` is taken with `mmap_lock` held (`vm_ops->open` and `close`), and is held over
+//! Locks: `mappings` is taken with `mmap_lock` held (in all of `vm_ops` but `fault`), and is held over
 //! `unmap_mapping_range()`, which takes `i_mmap_rwsem`.
 
 use crate::bindings;
@@ -399,8 +399,19 @@ impl<O: Observer> VmOps<O> {
         let at = unsafe { (*vmf).__bindgen_anon_1 };
         // SAFETY: The area is one of ours.
         let memory = unsafe { Self::memory(at.vma) };
-        memory.observer.written(region_page(at.pgoff));
-        0
+        let index = region_page(at.pgoff);
+        let Some(page) = memory.existing(index) else {
+            return bindings::VM_FAULT_SIGBUS;
+        };
+        // With the lock of `protect()` to the end: were the mapping left to the memory manager, it
+        // could be taken away and come back in between, and become writable with no mark left.
+        let mappings = memory.mappings.lock();
+        memory.observer.written(index);
+        // SAFETY: The area is one of ours, the address is inside it, and the page stays as long as
+        // the area has its reference to the memory.
+        let done = unsafe { bindings::vfio_map_writable(at.vma, at.address, page.as_ptr()) };
+        drop(mappings);
+        done
     }
 
     const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {

@@ -53,6 +53,9 @@ use vfio::{
 };
 use vfio_migration::backend::Waker;
 
+// Memory is saved in the pages that it is mapped in.
+const _: () = assert!(PAGE == kernel::page::PAGE_SIZE);
+
 /// MSI-X vectors.
 pub(crate) const VECTORS: usize = 8;
 /// The vector of ticks.

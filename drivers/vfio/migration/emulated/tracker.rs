@@ -175,7 +175,10 @@ impl Observer for Tracker {
                 Err(now) => old = now,
             }
         }
-        // Somebody else marked it.
+        // Somebody else marked it, perhaps without having been the first to count.
         self.add(number, u64::MAX);
+        if first {
+            self.waker.wake();
+        }
     }
 }
