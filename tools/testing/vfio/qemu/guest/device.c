@@ -74,12 +74,12 @@ static __u64 next_random(struct device *dev)
 	return dev->random = x;
 }
 
-void device_find(struct device *dev)
+bool device_find(struct device *dev, unsigned int slot)
 {
-	for (dev->slot = 0; dev->slot < SLOTS; dev->slot++)
+	for (dev->slot = slot; dev->slot < SLOTS; dev->slot++)
 		if (pci_read(dev->slot, PCI_ID) == (DEVICE << 16 | VENDOR))
-			return;
-	fail("no device %x:%x", VENDOR, DEVICE);
+			return true;
+	return false;
 }
 
 static void *bar(struct device *dev, unsigned int number)
@@ -101,15 +101,15 @@ static void start_interrupts(struct device *dev)
 		cap = pci_read(dev->slot, cap) >> 8 & 0xff;
 	if (!cap)
 		fail("no MSI-X capability");
-	if ((pci_read(dev->slot, cap) >> 16 & 0x7ff) != MSI_VECTORS - 1)
-		fail("not %u MSI-X vectors", MSI_VECTORS);
+	if ((pci_read(dev->slot, cap) >> 16 & 0x7ff) != DEVICE_VECTORS - 1)
+		fail("not %u MSI-X vectors", DEVICE_VECTORS);
 
-	for (i = 0; i < MSI_VECTORS; i++) {
+	for (i = 0; i < DEVICE_VECTORS; i++) {
 		unsigned int entry = REG_MSIX_TABLE + i * 16;
 
 		reg_write(dev, entry, msi_address());
 		reg_write(dev, entry + 4, msi_address() >> 32);
-		reg_write(dev, entry + 8, msi_data(i));
+		reg_write(dev, entry + 8, msi_data(dev->first_msi + i));
 		reg_write(dev, entry + 12, 0);
 	}
 	pci_write(dev->slot, cap, pci_read(dev->slot, cap) | PCI_MSIX_ENABLE);
@@ -129,7 +129,7 @@ static void store(struct device *dev, size_t word, __u64 value)
 	dev->stores++;
 }
 
-void device_start(struct device *dev, __u64 seed)
+void device_start(struct device *dev, __u64 seed, unsigned int first_msi)
 {
 	size_t size, word;
 
@@ -143,6 +143,7 @@ void device_start(struct device *dev, __u64 seed)
 	dev->shadow = take_memory(size);
 	dev->sums = take_memory(dev->pages * sizeof(__u64));
 	dev->random = seed | 1;
+	dev->first_msi = first_msi;
 	dev->stores_per_step = 4;
 
 	for (word = 0; word < size / 8; word++)
@@ -292,17 +293,17 @@ void device_check_registers(struct device *dev)
  */
 void device_check_interrupt(struct device *dev, unsigned int round)
 {
-	unsigned int vector = round % MSI_VECTORS, attempt, i;
+	unsigned int vector = round % DEVICE_VECTORS, attempt, i;
 
 	for (attempt = 0; attempt < 2; attempt++) {
-		__u32 before = msi_count(vector);
+		__u32 before = msi_count(dev->first_msi + vector);
 
 		if (vector) {
 			reg_write(dev, REG_IRQ_RAISE, vector);
 			dev->irqs_raised++;
 		}
 		for (i = 0; i < PATIENCE; i++) {
-			__u32 arrived = msi_count(vector) - before;
+			__u32 arrived = msi_count(dev->first_msi + vector) - before;
 
 			if (arrived > 1 && vector)
 				fail("interrupt %u arrived %u times", vector, arrived);

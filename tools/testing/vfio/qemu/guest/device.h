@@ -3,11 +3,15 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <linux/types.h>
 
+#define DEVICE_VECTORS	8
+
 struct device {
 	unsigned int slot;		/* on PCI bus 0 */
+	unsigned int first_msi;		/* of the guest's interrupts, its first */
 	__u32 *regs;			/* BAR0 */
 	__u64 *mem;			/* BAR2: the state that is migrated */
 	size_t pages;
@@ -30,8 +34,10 @@ struct device {
 	__u64 random;
 };
 
-void device_find(struct device *dev);
-void device_start(struct device *dev, __u64 seed);
+/* The first device from slot on; false: there is none. */
+bool device_find(struct device *dev, unsigned int slot);
+
+void device_start(struct device *dev, __u64 seed, unsigned int first_msi);
 void device_store(struct device *dev);
 void device_check_pages(struct device *dev);
 void device_check_registers(struct device *dev);

@@ -2,8 +2,8 @@
 /*
  * The guest that is migrated: a program of its own, without an operating system,
  * so that it runs a second after its QEMU was started even where that QEMU is
- * itself emulated. It keeps an emulated migration device busy and holds it, without
- * pause, against what its own memory says the device must contain.
+ * itself emulated. It keeps its emulated migration devices busy and holds them,
+ * without pause, against what its own memory says they must contain.
  *
  * It does not know when it is migrated, so every rule below holds across a
  * migration or the guest says FAIL on its serial console:
@@ -22,15 +22,30 @@
 #define REPORT_MS	250
 #define STEPS_PER_IRQ	32
 
-static struct device dev;
+#define DEVICES		(MSI_VECTORS / DEVICE_VECTORS)
+
+static struct device devices[DEVICES];
+static unsigned int n_devices;
 static __u64 id, last_step_ms, longest_gap_ms;
 
+/* Sums over all devices, but for the checks: those that each has been through. */
 static void report(const char *what)
 {
-	say("guest: %s id=%016llx t=%llu gap=%llu sweeps=%llu ", what, id, uptime_ms(),
-	    longest_gap_ms, dev.sweeps);
-	say("stores=%llu ticks=%llu irqs=%llu lost=%u\n", dev.stores, dev.ticks, dev.irqs_seen,
-	    dev.irqs_lost);
+	__u64 sweeps = devices[0].sweeps, stores = 0, ticks = 0, irqs = 0;
+	unsigned int lost = 0, i;
+
+	for (i = 0; i < n_devices; i++) {
+		if (devices[i].sweeps < sweeps)
+			sweeps = devices[i].sweeps;
+		stores += devices[i].stores;
+		ticks += devices[i].ticks;
+		irqs += devices[i].irqs_seen;
+		lost += devices[i].irqs_lost;
+	}
+	say("guest: %s id=%016llx t=%llu gap=%llu devices=%u ", what, id, uptime_ms(),
+	    longest_gap_ms, n_devices);
+	say("sweeps=%llu stores=%llu ticks=%llu irqs=%llu lost=%u\n", sweeps, stores, ticks,
+	    irqs, lost);
 	longest_gap_ms = 0;
 }
 
@@ -55,15 +70,16 @@ static __u64 number(const char *digits, unsigned int base)
 /* One line from the host. What is not understood is a failure. */
 static void obey(const char *line)
 {
-	const char *rest = after(line, "stores ");
+	const char *stores = after(line, "stores "), *reinit = after(line, "reinit");
+	unsigned int i;
 
-	if (rest) {
-		dev.stores_per_step = number(rest, 10);
-	} else {
-		rest = after(line, "reinit");
-		if (!rest || *rest)
-			fail("what is '%s'?", line);
-		device_reinit(&dev);
+	if (!stores && !(reinit && !*reinit))
+		fail("what is '%s'?", line);
+	for (i = 0; i < n_devices; i++) {
+		if (stores)
+			devices[i].stores_per_step = number(stores, 10);
+		else
+			device_reinit(&devices[i]);
 	}
 	say("guest: done %s\n", line);
 }
@@ -92,16 +108,20 @@ static void step(void)
 	static __u64 last_report;
 	static unsigned int steps;
 	__u64 now = uptime_ms();
+	unsigned int i;
 
 	if (now - last_step_ms > longest_gap_ms)
 		longest_gap_ms = now - last_step_ms;
 	last_step_ms = now;
 
-	device_store(&dev);
-	device_check_pages(&dev);
-	device_check_registers(&dev);
-	if (++steps % STEPS_PER_IRQ == 0)
-		device_check_interrupt(&dev, steps / STEPS_PER_IRQ);
+	steps++;
+	for (i = 0; i < n_devices; i++) {
+		device_store(&devices[i]);
+		device_check_pages(&devices[i]);
+		device_check_registers(&devices[i]);
+		if (steps % STEPS_PER_IRQ == 0)
+			device_check_interrupt(&devices[i], steps / STEPS_PER_IRQ);
+	}
 	listen();
 	if (now - last_report >= REPORT_MS) {
 		report("ok");
@@ -112,12 +132,17 @@ static void step(void)
 [[noreturn]] void guest_main(const void *start_info)
 {
 	const char *digits = after(pc_start(start_info), "id=");
+	unsigned int slot = 0, i;
 
 	if (!digits)
 		fail("the command line is not id=NUMBER");
 	id = number(digits, 16);
-	device_find(&dev);
-	device_start(&dev, id);
+	while (n_devices < DEVICES && device_find(&devices[n_devices], slot))
+		slot = devices[n_devices++].slot + 1;
+	if (!n_devices)
+		fail("no device");
+	for (i = 0; i < n_devices; i++)
+		device_start(&devices[i], id + i * 2, i * DEVICE_VECTORS);
 	report("ready");
 	for (;;) {
 		step();

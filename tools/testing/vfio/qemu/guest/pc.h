@@ -10,7 +10,7 @@
 #define load(where)		__atomic_load_n(where, __ATOMIC_ACQUIRE)
 #define put(where, value)	__atomic_store_n(where, value, __ATOMIC_RELEASE)
 
-#define MSI_VECTORS	8
+#define MSI_VECTORS	32
 
 /* What start.S and the linker define and call. */
 extern char interrupt_entries[];

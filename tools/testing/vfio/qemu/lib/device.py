@@ -26,7 +26,7 @@ class Device:
     def __init__(self, kind):
         found = glob.glob(f"/sys/class/mdev_bus/*/mdev_supported_types/*-{kind}")
         if len(found) != 1:
-            raise DeviceError(f"device type *-{kind}: {len(found)} found, is vfio_migration_emulated loaded?")
+            raise DeviceError(f"{len(found)} device types *-{kind}: is the module loaded?")
         self.kind = kind
         self.uuid = str(uuid.uuid4())
         _write(f"{found[0]}/create", self.uuid)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the migrations run on: modules, the guest's files, devices, machines; all gone at the end."""
+"""What migrations run on: modules, the guest, devices, machines; all gone at the end."""
 
 import os
 import shutil
@@ -56,8 +56,8 @@ class Lab:
         self.devices.remove(device)
         device.remove()
 
-    def machine(self, device, qemu="10", backend="legacy", incoming=False):
-        name = f"{len(self.machines) + 1}-{device.kind}"
-        machine = Machine(self.host, name, device, qemu, backend, incoming)
+    def machine(self, devices, qemu="10", backend="legacy", incoming=False):
+        name = f"{len(self.machines) + 1}-{devices[0].kind}"
+        machine = Machine(self.host, name, devices, qemu, backend, incoming)
         self.machines.append(machine)
         return machine

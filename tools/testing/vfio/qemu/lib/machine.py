@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One QEMU process with one VFIO device, and the guest's console."""
+"""One QEMU process with its VFIO devices, and the guest's console."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from .qmp import Qmp, QmpError
 MACHINE = "pc-q35-10.0"             # known to QEMU 10 and to QEMU 11
 CPU = "qemu64,+pdpe1gb"             # the guest maps its memory with pages of 1 GiB
 MEMORY_MIB = 64                     # the guest holds a copy of the device's state
+FIRST_SLOT = 4                      # of the devices, on the guest's PCI bus
 START_SECONDS = 60
 BOOT_SECONDS = 120
 ALIVE_SECONDS = 60
@@ -35,9 +36,9 @@ class Host(NamedTuple):
 
 
 class Machine:
-    def __init__(self, host, name, device, qemu="10", backend="legacy", incoming=False):
+    def __init__(self, host, name, devices, qemu="10", backend="legacy", incoming=False):
         self.name = name
-        self.device = device
+        self.devices = devices
         self.qemu = qemu
         self.backend = backend
         # A guest that booted here would have this number, one that came here keeps its own.
@@ -62,8 +63,6 @@ class Machine:
             raise self.failure(f"QEMU did not start: {error}") from error
 
     def _argv(self, host, qmp, incoming):
-        device = (f"vfio-pci,id=device,addr=4,sysfsdev={self.device.path},"
-                  "enable-migration=on,migration-events=on")
         argv = [host.qemu[self.qemu], "-nodefaults", "-display", "none", "-no-reboot",
                 "-machine", MACHINE, "-cpu", CPU, "-accel", "tcg,tb-size=32",
                 "-m", str(MEMORY_MIB), "-kernel", host.guest, "-append", f"id={self.id:x}",
@@ -74,10 +73,13 @@ class Machine:
             argv += ["-trace", f"enable={event}"]
         if self.backend == "iommufd":
             argv += ["-object", "iommufd,id=iommufd0"]
-            device += ",iommufd=iommufd0"
         if incoming:
             argv += ["-incoming", "defer"]
-        return argv + ["-device", device]
+        # No DMA logging yet: QEMU must be told that it may migrate the device.
+        options = "enable-migration=on" + (",iommufd=iommufd0" if self.backend == "iommufd" else "")
+        for slot, device in enumerate(self.devices, FIRST_SLOT):
+            argv += ["-device", f"vfio-pci,addr={slot:x},sysfsdev={device.path},{options}"]
+        return argv
 
     def describe(self):
         return f"{self.name} (QEMU {self.qemu}, {self.backend})"

@@ -19,13 +19,18 @@ class Outcome(NamedTuple):
     source: object
     target: object
     before: dict                    # the guest's last report on the source
-    after: dict                     # on the target, when it had checked everything; None unless completed
+    after: dict                     # on the target, after full checks; None unless completed
 
     def source_events(self):
         return self.source.events(since=self.began)
 
     def target_events(self):
         return self.target.events()
+
+    def arcs(self):
+        """For each device of the guest, the arcs on the source and those on the target."""
+        return [(trace.arcs(self.source_events(), source), trace.arcs(self.target_events(), target))
+                for source, target in zip(self.source.devices, self.target.devices)]
 
 
 def migrate(source, target, switchover_ack=True, channel=None, stored=False, during=None,
@@ -118,7 +123,7 @@ def problems(outcome):
     loaded = trace.bytes_loaded(outcome.target_events())
     if not saved or saved != loaded:
         found.append(f"{saved} bytes of device state were saved and {loaded} loaded")
-    for who, events in (("source", outcome.source_events()), ("target", outcome.target_events())):
-        found += [f"{who}: arc {arc.old} -> {arc.new} failed"
-                  for arc in trace.arcs(events) if arc.end is None]
+    for arcs in outcome.arcs():
+        found += [f"the arc {arc.old} -> {arc.new} failed"
+                  for side in arcs for arc in side if arc.end is None]
     return found

@@ -46,16 +46,18 @@ def _other_lines(source_events, target_events):
 def rows(outcome):
     """(seconds since the start, side, what, detail) in order of time."""
     source, target = outcome.source_events(), outcome.target_events()
-    lines = [*_arc_lines("source", trace.arcs(source)), *_arc_lines("target", trace.arcs(target)),
-             *_round_lines(source), *_other_lines(source, target)]
-    return [(time - outcome.began, side, what, detail) for time, side, what, detail in sorted(lines)]
+    lines = [*_round_lines(source), *_other_lines(source, target)]
+    for on_source, on_target in outcome.arcs():
+        lines += [*_arc_lines("source", on_source), *_arc_lines("target", on_target)]
+    return [(time - outcome.began, *rest) for time, *rest in sorted(lines)]
 
 
 def blackout_ms(outcome):
     """From the source's last RUNNING state to the target's first one."""
-    stopped = [arc.start for arc in trace.arcs(outcome.source_events())
+    on_source, on_target = outcome.arcs()[0]
+    stopped = [arc.start for arc in on_source
                if arc.old in ("RUNNING", "PRE_COPY") and arc.new not in ("RUNNING", "PRE_COPY")]
-    running = [arc.end for arc in trace.arcs(outcome.target_events()) if arc.new == "RUNNING"]
+    running = [arc.end for arc in on_target if arc.new == "RUNNING"]
     return (running[-1] - stopped[-1]) * 1000
 
 
@@ -74,9 +76,9 @@ def text(outcome):
         f" over {_size(ram['total'])}",
         f"device    {_size(trace.bytes_saved(outcome.source_events()))} saved,"
         f" {_size(trace.bytes_loaded(outcome.target_events()))} loaded",
-        f"time      {info['total-time']} ms in all, {info['downtime']} ms downtime by QEMU's count,"
-        f" {blackout_ms(outcome):.0f} ms from the device's last work on the source to its first on the target",
-        f"guest     {before['id']} before and after; it counted {before['t']} ms, then {after['t']} ms",
+        f"time      {info['total-time']} ms in all, {info['downtime']} ms downtime by QEMU's count",
+        f"          {blackout_ms(outcome):.0f} ms between the device's running states",
+        f"guest     {after['id']}, its clock went on from {before['t']} to {after['t']} ms",
         f"          ticks of the device {before['ticks']} -> {after['ticks']}, all in place",
         f"          its own stores {before['stores']} -> {after['stores']}, all in place,"
         f" {int(after['sweeps']) - int(before['sweeps'])} full checks since",

@@ -11,7 +11,7 @@ EVENTS = ("vfio_migration_set_*state", "vfio_save_iterate", "vfio_save_block",
           "vfio_query_precopy_size*", "loadvm_approve_switchover*")
 
 # QEMU 10 writes "PID@SECONDS:event", QEMU 11 an ISO date and the event.
-LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\([^)]*\) ?)?(.*)")
+LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\(([^)]*)\) ?)?(.*)")
 SET_STATE = re.compile(r"new state (\w+), recover state (\w+)")
 STATE = re.compile(r"state (\w+)")
 ITERATE = re.compile(r"initial size (\d+)")
@@ -22,6 +22,7 @@ LOADED = re.compile(r"size (\d+) ret (-?\d+)")
 class Event(NamedTuple):
     time: float
     name: str
+    device: Optional[str]           # its UUID
     text: str
 
 
@@ -52,15 +53,18 @@ def parse(path):
     """All events of a log, oldest first. Lines that are no events are other messages of QEMU's."""
     with open(path, encoding="utf-8", errors="replace") as log:
         found = (LINE.match(line) for line in log)
-        return [Event(_seconds(match), match[3], match[4].strip()) for match in found if match]
+        return [Event(_seconds(match), match[3], match[4], match[5].strip())
+                for match in found if match]
 
 
-def arcs(events):
-    """The arcs that QEMU asked for, in order."""
+def arcs(events, device):
+    """The arcs that QEMU asked the device for, in order."""
     result = []
     state = "RUNNING"
     asked = None
     for event in events:
+        if event.device != device.uuid:
+            continue
         if event.name == "vfio_migration_set_state":
             if asked and asked[1] != state:
                 result.append(Arc(asked[0], None, state, asked[1]))
