@@ -22,7 +22,7 @@ class Lab:
         self.devices = []
 
     def __enter__(self):
-        for module in ("vfio_iommu_type1", "iommufd"):
+        for module in ("vfio_iommu_type1", "iommufd", "vfio_migration_emulated"):
             self._run(["modprobe", module])
         self._run(["make", "-s", "-C", HERE, f"O={self.folder}"])
         for version, program in QEMU.items():
