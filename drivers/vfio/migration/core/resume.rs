@@ -85,13 +85,16 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// Checks that the stream is complete and has the backend put it to use.
+    /// Checks that the stream is complete and has the backend put it to use. A failure stays: the
+    /// user can only give up, by a reset (R6).
     fn finish(&mut self) -> Result {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.parser.finish().map_err(errno)?;
-        self.backend.finish_resume(&mut self.resume)
+        let complete = self.parser.finish().map_err(errno);
+        complete
+            .and_then(|()| self.backend.finish_resume(&mut self.resume))
+            .inspect_err(|error| self.failed = Some(*error))
     }
 }
 
@@ -203,10 +206,12 @@ impl<B: Backend> ResumeFile<B> {
 
     /// `RESUMING -> STOP`.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
-        match &mut *self.session.lock() {
-            Some(session) => Ok(session.finish()?),
-            None => Err(Failure::Kept(ENODEV)),
-        }
+        let result = match &mut *self.session.lock() {
+            Some(session) => session.finish(),
+            None => Err(ENODEV),
+        };
+        self.note(&result);
+        Ok(result?)
     }
 
     /// Ends the session; whoever waits is woken. Waits for data that the backend has in hand.
@@ -222,10 +227,16 @@ impl<B: Backend> ResumeFile<B> {
             Some(session) => session.feed(bytes),
             None => Err(ENODEV),
         };
+        self.note(&result);
+        result
+    }
+
+    /// Has `poll()` tell of a failure.
+    fn note(&self, result: &Result) {
         if result.is_err() {
             self.gate.lock().broken = true;
+            self.waker.wake();
         }
-        result
     }
 
     /// # Errors
