@@ -21,11 +21,11 @@ override MO := $(if $(MO),$(abspath $(MO)))
 override INSTALL_MOD_PATH := $(if $(INSTALL_MOD_PATH),$(abspath $(INSTALL_MOD_PATH)))
 empty :=
 space := $(empty) $(empty)
-export ENV_BIND := $(subst $(space),:,$(wildcard $(KDIR) $(realpath $(KDIR)/source) $(INSTALL_MOD_PATH)) $(MO))
+export ENV_BIND := $(subst $(space),:,$(strip $(KDIR) $(realpath $(KDIR)/source) $(MO) $(INSTALL_MOD_PATH)))
 
 # A kernel's Rust objects go only with the compiler they were built with. Where that
 # is not this machine's, the environment's does it.
-rustc-of-kernel := $(if $(KDIR),$(shell sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"/\1/p' $(KDIR)/include/config/auto.conf))
+rustc-of-kernel := $(if $(KDIR),$(shell sed -n 's/^CONFIG_RUSTC_VERSION_TEXT=//p' $(KDIR)/include/config/auto.conf | tr -d '"'))
 rustc-here := $(shell rustc --version 2>/dev/null)
 enter := $(if $(and $(rustc-here),$(findstring [$(rustc-here)],[$(rustc-of-kernel)])),,tools/vm/env exec)
 
@@ -34,4 +34,45 @@ kbuild = $(enter) $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) LLVM=$(LLV
 modules modules_install clean:
 	+$(kbuild) $@
 
-.PHONY: modules modules_install clean
+rust-files = $(shell find rust drivers tools -name '*.rs' ! -name '*_generated.rs')
+
+rustfmt:
+	$(enter) rustfmt --edition 2021 $(rust-files)
+
+rustfmtcheck:
+	$(enter) rustfmt --edition 2021 --check $(rust-files)
+
+# What Kbuild has no targets for outside the kernel's tree.
+rustdoc rust-analyzer: modules
+	$(enter) tools/vm/rust-tools $@ $(KDIR) $(or $(MO),$(CURDIR))
+
+env:
+	tools/vm/env
+
+check: export MAKEFLAGS :=
+check:
+	tools/testing/vfio/check $(SUITES)
+
+demo: export MAKEFLAGS :=
+demo:
+	tools/vm/run --memory 2048 --timeout 600 --modprobe vfio_migration_emulated -- tools/testing/vfio/qemu/demo
+
+help:
+	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
+	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
+	@echo '  check           all tests; SUITES="NAME..." only these'
+	@echo '  env             only what the two need: toolchain, QEMU, kernels'
+	@echo
+	@echo 'For ones own kernel (7.3 with CONFIG_RUST=y), KDIR=its build folder:'
+	@echo '  modules         build the modules (default); CLIPPY=1 lints, MO=DIR builds in DIR'
+	@echo '  modules_install install them; INSTALL_MOD_PATH=DIR below DIR'
+	@echo '  clean           remove what was built'
+	@echo '  rustdoc         the documentation of the code, in doc/ where it was built'
+	@echo '  rust-analyzer   rust-project.json, here'
+	@echo
+	@echo 'For the source:'
+	@echo '  rustfmt, rustfmtcheck'
+	@echo
+	@echo 'Without KDIR the kernel is the running one, or the one of the environment.'
+
+.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check demo help

@@ -64,15 +64,14 @@ else
 	root=$cache/root-$(packages | hash)
 fi
 
-# lock NAME: held until the calling (sub)shell ends.
+# lock NAME: held until the calling (sub)shell and what it started have ended.
+# Descriptor 9 is the lock's.
 lock()
 {
-	local fd
-
-	exec {fd}>"$cache/lock/$1"
-	flock -n "$fd" && return
+	exec 9>"$cache/lock/$1"
+	flock -n 9 && return
 	say "waiting for another run that holds $cache/lock/$1"
-	flock "$fd"
+	flock 9
 }
 
 need_space()
@@ -89,8 +88,11 @@ show_progress()
 {
 	local pause=30 start=$SECONDS line
 
+	trap 'kill "$!" 2>/dev/null; exit' TERM
 	[[ -t 2 ]] && pause=2
-	while sleep "$pause"; do
+	while true; do
+		sleep "$pause" &
+		wait "$!"
 		line=$(tail -n 1 "$1" 2>/dev/null | tr -cd '[:print:]' | cut -c 1-64)
 		if [[ -t 2 ]]; then
 			printf '\r\e[K  %s  %s' "$(duration $((SECONDS - start)))" "$line" >&2
@@ -116,7 +118,7 @@ step()
 	(set -e; "$@") >"$log" 2>&1 </dev/null &
 	pid=$!
 	set +m
-	show_progress "$log" >/dev/null &
+	show_progress "$log" >/dev/null 9>&- &
 	progress=$!
 	# shellcheck disable=SC2064 # the ids as they are now
 	trap "kill -- -$pid $progress 2>/dev/null || true; exit 130" INT TERM HUP
