@@ -105,8 +105,11 @@ class Machine:
     def failure(self, what):
         """A Failure that tells what is known of this machine."""
         text = [f"{self.describe()}: {what}"]
-        if not self.alive():
-            text.append(f"the process ended with status {self.process.returncode}")
+        try:
+            # A process whose connection broke is about to end.
+            text.append(f"the process ended with status {self.process.wait(0.5)}")
+        except subprocess.TimeoutExpired:
+            text.append("the process is alive")
         with open(self.file("stderr"), encoding="utf-8", errors="replace") as err:
             text += [f"stderr: {line.rstrip()}" for line in err.readlines()[-10:]]
         self._read_console()

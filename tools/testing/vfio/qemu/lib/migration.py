@@ -3,18 +3,23 @@
 
 import os
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from . import trace
+from .machine import Failure
 from .qmp import QmpError
 
 SECONDS = 120
+# A slow machine may not keep up with what changes. Then any downtime must do.
+HURRY_SECONDS = 5
+ANY_DOWNTIME_MS = 60000
 ENDED = ("completed", "failed", "cancelled")
 
 
 class Outcome(NamedTuple):
     status: str                     # one of ENDED
     began: float                    # when the source was told to migrate
+    hurried: Optional[float]        # when it could have any downtime
     info: dict                      # the source's query-migrate
     source: object
     target: object
@@ -34,14 +39,14 @@ class Outcome(NamedTuple):
 
 
 def migrate(source, target, switchover_ack=True, channel=None, stored=False, during=None,
-            **parameters):
+            hurry=True, **parameters):
     """
     Migrate the guest of source to target: directly, or with stored by way of a file.
 
     channel(address) may put something between the two: it is given the target's
     address and returns the one for the source. during(source, rounds) is called again and
-    again while the migration is under way, with the precopy rounds so far. Parameters are
-    those of migrate-set-parameters.
+    again while the migration is under way, with the precopy rounds so far. hurry is for
+    migrations that are meant to end. Parameters are those of migrate-set-parameters.
     """
     address = target.file("state" if stored else "socket")
     if os.path.exists(address):
@@ -56,7 +61,7 @@ def migrate(source, target, switchover_ack=True, channel=None, stored=False, dur
         target.qmp.command("migrate-incoming", uri=uri)
     began = time.time()
     source.qmp.command("migrate", uri=f"unix:{channel(address)}" if channel else uri)
-    info = _follow(source, began, during)
+    hurried, info = _follow(source, began, during, hurry)
     before = source.last_report()
     after = None
     if info["status"] == "completed":
@@ -65,7 +70,7 @@ def migrate(source, target, switchover_ack=True, channel=None, stored=False, dur
         _follow_target(target)
         # The sweep under way when the guest stopped began on the source: one more.
         after = target.wait_sweeps(2, since=before)
-    return Outcome(info["status"], began, info, source, target, before, after)
+    return Outcome(info["status"], began, hurried, info, source, target, before, after)
 
 
 def _configure(machine, parameters, capabilities):
@@ -74,7 +79,8 @@ def _configure(machine, parameters, capabilities):
     machine.qmp.command("migrate-set-parameters", **parameters)
 
 
-def _follow(source, began, during):
+def _follow(source, began, during, hurry):
+    hurried = None
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -82,7 +88,10 @@ def _follow(source, began, during):
         except QmpError as error:
             raise source.failure(f"lost while migrating: {error}") from error
         if info.get("status") in ENDED:
-            return info
+            return hurried, info
+        if hurry and not hurried and time.time() > began + HURRY_SECONDS:
+            hurried = time.time()
+            source.qmp.command("migrate-set-parameters", **{"downtime-limit": ANY_DOWNTIME_MS})
         if time.monotonic() > deadline:
             raise source.failure(f"migration still '{info.get('status')}' after {SECONDS} s")
         source.last_report()
@@ -106,7 +115,18 @@ def _follow_target(target):
         time.sleep(0.02)
 
 
-def problems(outcome):
+def require(outcome):
+    """Fail unless the migration was completed, and whole."""
+    if outcome.status != "completed":
+        why = outcome.info.get("error-desc", "no reason given")
+        raise Failure(f"{outcome.source.failure(f'migration {outcome.status}: {why}')}\n"
+                      f"{outcome.target.failure('the target of it')}")
+    found = _problems(outcome)
+    if found:
+        raise outcome.target.failure("\n".join(found))
+
+
+def _problems(outcome):
     """What a completed migration got wrong that neither QEMU nor the guest's own rules noticed."""
     before, after = outcome.before, outcome.after
     found = []

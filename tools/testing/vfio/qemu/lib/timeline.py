@@ -47,6 +47,8 @@ def rows(outcome):
     """(seconds since the start, side, what, detail) in order of time."""
     source, target = outcome.source_events(), outcome.target_events()
     lines = [*_round_lines(source), *_other_lines(source, target)]
+    if outcome.hurried:
+        lines.append((outcome.hurried, "source", "  slow: any downtime allowed from here", ""))
     for on_source, on_target in outcome.arcs():
         lines += [*_arc_lines("source", on_source), *_arc_lines("target", on_target)]
     return [(time - outcome.began, *rest) for time, *rest in sorted(lines)]
