@@ -227,8 +227,12 @@ impl<B: Backend> SaveFile<B> {
         phase: Phase,
     ) -> Result<(Arc<Task<Self>>, ARef<File>)> {
         const {
-            assert!(IDENTITY_RECORD_LEN <= HEADER_LEN + CHECKSUM_RECORD_LEN + B::CHUNK_SIZE);
-            assert!(TRAILER_RECORD_LEN <= HEADER_LEN + CHECKSUM_RECORD_LEN + B::CHUNK_SIZE);
+            assert!(IDENTITY_RECORD_LEN <= Self::BUFFER_SIZE);
+            assert!(TRAILER_RECORD_LEN <= Self::BUFFER_SIZE);
+            // A device takes the records that one of its kind makes.
+            // CAST: Constants.
+            assert!(B::CHUNK_SIZE as u64 <= B::POLICY.max_record);
+            assert!((IDENTITY_RECORD_LEN - HEADER_LEN) as u64 <= B::POLICY.max_record);
         }
         let queue = Queue {
             stage: Stage::Open,
