@@ -33,6 +33,7 @@ kbuild = $(enter) $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) LLVM=$(LLV
 
 modules modules_install clean:
 	+$(kbuild) $@
+	$(if $(filter clean,$@),$(RM) -r $(or $(MO),.)/doc rust-project.json)
 
 rust-files = $(shell find rust drivers tools -name '*.rs' ! -name '*_generated.rs')
 
