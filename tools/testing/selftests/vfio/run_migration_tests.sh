@@ -41,7 +41,7 @@ if [ $# = 0 ]; then
 fi
 if [ ${#tests[@]} = 0 ]; then
 	tests=(vfio_migration_{feature,state,fsm,stream,shared}_test
-	       vfio_migration_{resume,precopy,reset,device,carry}_test)
+	       vfio_migration_{resume,precopy,reset,fault,device,carry}_test)
 fi
 
 number=0 passed=0 failed=0 skipped=0

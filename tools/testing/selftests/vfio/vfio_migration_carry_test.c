@@ -153,7 +153,7 @@ TEST_F(carry, splice_of_both_files)
 }
 
 /* There and back, again and again, with a change in between. */
-TEST_F_TIMEOUT(carry, t9_ping_pong, 120)
+TEST_F(carry, t9_ping_pong)
 {
 	struct emulated *from = &self->from, *to = &self->to, *swap;
 	struct mig_buf buf = {};
@@ -275,7 +275,7 @@ TEST_F(precopy, p5_t5_ticks_of_the_device)
 }
 
 /* Changes while the stream is being read, up to the last moment, and some never read. */
-TEST_F_TIMEOUT(precopy, t10_changes_all_the_time, 120)
+TEST_F(precopy, t10_changes_all_the_time)
 {
 	uint64_t seed = 77;
 	char part[3000];
@@ -301,7 +301,7 @@ TEST_F_TIMEOUT(precopy, t10_changes_all_the_time, 120)
 }
 
 /* A store while the first pass is under way is in it or comes after it. */
-TEST_F_TIMEOUT(precopy, t10_changes_during_the_first_pass, 120)
+TEST_F(precopy, t10_changes_during_the_first_pass)
 {
 	uint64_t seed = 78;
 	int round, i, fd;

@@ -167,7 +167,7 @@ static void run_race(struct race *race)
 		race->sets, race->moves);
 }
 
-TEST_F_TIMEOUT(mig_reset, x4_races_everything, 120)
+TEST_F(mig_reset, x4_races_everything)
 {
 	struct race race = { .dev = &self->dev, .size = 1 << 16 };
 	int fd;
@@ -208,7 +208,7 @@ FIXTURE_TEARDOWN(mapped)
 }
 
 /* Data files copy from and to the device's own memory, whose faults may wait for a reset. */
-TEST_F_TIMEOUT(mapped, x4_buffer_in_the_devices_own_memory, 120)
+TEST_F(mapped, x4_buffer_in_the_devices_own_memory)
 {
 	struct race race = { .dev = &self->dev, .buffer = self->map, .size = self->size };
 

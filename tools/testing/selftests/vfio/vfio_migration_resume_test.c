@@ -62,7 +62,7 @@ TEST_F(resume, r3_nothing_written)
 	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
 }
 
-TEST_F_TIMEOUT(resume, r2_r5_truncated_anywhere, 300)
+TEST_F(resume, r2_r5_truncated_anywhere)
 {
 	struct mig_buf cut = self->ref;
 	size_t *at, n, i, taken = 0;
@@ -232,6 +232,22 @@ TEST_F(resume, r6_reset_aborts)
 	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
 }
 
+TEST_F(resume, r6_failed_leave_stays_failed)
+{
+	size_t half = self->ref.len / 2;
+	int fd = mig_set(&self->dev, RE), none;
+
+	ASSERT_EQ(0, mig_write(fd, self->ref.data, half, MIG_WHOLE));
+	EXPECT_NE(0, __mig_set(&self->dev, ST, &none)) TH_LOG("[R2]");
+	/* What was missing comes too late: only a reset leads out. */
+	mig_write(fd, self->ref.data + half, self->ref.len - half, MIG_WHOLE);
+	EXPECT_NE(0, __mig_set(&self->dev, ST, &none)) TH_LOG("[R6]");
+	EXPECT_NE(0, __mig_set(&self->dev, R, &none)) TH_LOG("[R6] [R8]");
+	EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[R6]");
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] [X5]");
+	close(fd);
+}
+
 TEST_F(resume, r11_resuming_to_stop_copy)
 {
 	struct mig_buf got = {};
@@ -296,7 +312,7 @@ static void add_record(struct mig_buf *buf, const struct mig_buf *from,
 	mig_buf_add(buf, from->data + rec->start, MIG_RECORD_HEADER + rec->size);
 }
 
-TEST_F_TIMEOUT(records, r2_record_missing_or_twice_or_moved, 300)
+TEST_F(records, r2_record_missing_or_twice_or_moved)
 {
 	static const char * const what[] = { "missing", "twice", "behind the next" };
 	struct mig_buf buf = {};
@@ -363,7 +379,7 @@ static long feed(struct mig_device *dev, const struct mig_buf *first, const uint
 	return before - after;
 }
 
-TEST_F_TIMEOUT(records, r13_hostile_sizes, 300)
+TEST_F(records, r13_hostile_sizes)
 {
 	static const uint64_t size[] = {
 		0, 1, 1ULL << 24, 1ULL << 31, (1ULL << 32) - 1, 1ULL << 32, 1ULL << 40,

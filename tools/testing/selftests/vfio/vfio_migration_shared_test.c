@@ -55,7 +55,7 @@ static void alarm_soon(uint64_t *seed)
 		mig_die("no timer: %s", strerror(errno));
 }
 
-TEST_F_TIMEOUT(shared, t16_signals, 120)
+TEST_F(shared, t16_signals)
 {
 	char *part = malloc(1 << 20);
 	struct mig_buf got = {};
@@ -149,7 +149,7 @@ static void *writer(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(shared, t17_concurrent_readers, 120)
+TEST_F(shared, t17_concurrent_readers)
 {
 	struct share share[4], whole = {}, sum = {};
 	pthread_t thread[ARRAY_SIZE(share)];
@@ -178,7 +178,7 @@ TEST_F_TIMEOUT(shared, t17_concurrent_readers, 120)
 	}
 }
 
-TEST_F_TIMEOUT(shared, t17_concurrent_writers, 120)
+TEST_F(shared, t17_concurrent_writers)
 {
 	struct share share[4];
 	pthread_t thread[ARRAY_SIZE(share)];

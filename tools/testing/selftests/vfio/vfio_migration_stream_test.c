@@ -37,13 +37,13 @@ static const struct mig_cut cuts[] = {
 	{ 1, 1 << 17, 6 }, { 1 << 22, 1 << 22, 7 },
 };
 
-/* A system call for each byte only where that is soon done. */
+/* A system call for each byte or so only where that is soon done. */
 static size_t first_cut(const struct mig_buf *buf)
 {
-	return buf->len > 2 << 20 ? 3 : 0;
+	return buf->len > 1 << 17 ? 3 : 0;
 }
 
-TEST_F_TIMEOUT(stream, t1_reads_of_any_size, 120)
+TEST_F(stream, t1_reads_of_any_size)
 {
 	struct mig_buf got = {};
 	size_t i;
@@ -63,7 +63,7 @@ TEST_F_TIMEOUT(stream, t1_reads_of_any_size, 120)
 	mig_buf_free(&got);
 }
 
-TEST_F_TIMEOUT(stream, t1_r11_writes_of_any_size, 120)
+TEST_F(stream, t1_r11_writes_of_any_size)
 {
 	struct mig_buf got = {};
 	size_t i;

@@ -17,6 +17,10 @@
 
 #include <linux/vfio.h>
 
+/* A debug kernel on an emulated processor takes its time. A hang is found all the same. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	300
+
 enum mig_mode {
 	MIG_CDEV,	/* character device and iommufd */
 	MIG_GROUP,	/* group and legacy container */
