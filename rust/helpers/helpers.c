@@ -15,6 +15,12 @@ void rust_helper_vfio_put_device(struct vfio_device *device)
 }
 EXPORT_SYMBOL_GPL(rust_helper_vfio_put_device);
 
+bool rust_helper_vfio_device_cdev_opened(struct vfio_device *device)
+{
+	return vfio_device_cdev_opened(device);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_device_cdev_opened);
+
 /* The flags of a mapping of device memory by page frame number. */
 void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma)
 {

@@ -9,6 +9,7 @@
 struct lock_class_key;
 
 void rust_helper_vfio_put_device(struct vfio_device *device);
+bool rust_helper_vfio_device_cdev_opened(struct vfio_device *device);
 void rust_helper_vfio_set_pfnmap(struct vm_area_struct *vma);
 vm_fault_t rust_helper_vfio_map_writable(struct vm_area_struct *vma, unsigned long address,
 					 struct page *page);

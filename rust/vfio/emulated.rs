@@ -15,6 +15,7 @@ use crate::{
         Device,
         Owned, //
     },
+    dma::UserMemory,
     irq,
     memory::{
         self,
@@ -39,6 +40,7 @@ use kernel::{
         c_ulong, //
     },
     prelude::*,
+    sync::Arc,
     uaccess::{
         UserPtr,
         UserSlice,
@@ -99,15 +101,40 @@ pub trait Operations: device::Operations {
     fn set_irqs(&self, index: u32, start: usize, request: irq::Request) -> Result;
 }
 
+/// A device's data, with what this module has for it.
+#[pin_data]
+struct Data<T> {
+    memory: Arc<UserMemory>,
+    #[pin]
+    driver: T,
+}
+
+impl<T: device::Operations> device::Operations for Data<T> {
+    const NAME: &'static CStr = T::NAME;
+    type Migration = T::Migration;
+
+    fn migration(&self) -> &T::Migration {
+        self.driver.migration()
+    }
+}
+
 struct VTable<T>(PhantomData<T>);
 
 impl<T: Operations> VTable<T> {
     /// # Safety
     ///
+    /// `device` must be a registered device of this type, which stays valid for `'a`.
+    unsafe fn data<'a>(device: *mut bindings::vfio_device) -> &'a Data<T> {
+        // SAFETY: By the safety requirements.
+        unsafe { Device::<Data<T>>::from_raw(device) }.data()
+    }
+
+    /// # Safety
+    ///
     /// Called by the VFIO core as the last use of a device of this type.
     unsafe extern "C" fn release(device: *mut bindings::vfio_device) {
         // SAFETY: By the safety requirements.
-        unsafe { Device::<T>::drop_data(device) };
+        unsafe { Device::<Data<T>>::drop_data(device) };
     }
 
     /// # Safety
@@ -115,8 +142,17 @@ impl<T: Operations> VTable<T> {
     /// For each callback below: called by the VFIO core for a registered device of this type.
     unsafe extern "C" fn open(device: *mut bindings::vfio_device) -> c_int {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
-        from_result(|| device.data().migration().open().map(|()| 0))
+        let data = unsafe { Self::data(device) };
+        from_result(|| {
+            // SAFETY: The device counts as open from before this call until after `close`, or
+            // until after this call where it fails; this is its memory.
+            unsafe { data.memory.attach(device) };
+            data.driver
+                .migration()
+                .open()
+                .inspect_err(|_| data.memory.detach())?;
+            Ok(0)
+        })
     }
 
     /// # Safety
@@ -124,8 +160,9 @@ impl<T: Operations> VTable<T> {
     /// As [`Self::open`].
     unsafe extern "C" fn close(device: *mut bindings::vfio_device) {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
-        device.data().migration().close();
+        let data = unsafe { Self::data(device) };
+        data.driver.migration().close();
+        data.memory.detach();
     }
 
     /// # Safety
@@ -138,14 +175,14 @@ impl<T: Operations> VTable<T> {
         pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
+        let data = unsafe { Self::data(device) };
         // SAFETY: By the safety requirements.
         let at = unsafe { *pos };
         let mut out = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
-        let done = transfer(device.data(), at, count, |region, offset, len| {
+        let done = transfer(&data.driver, at, count, |region, offset, len| {
             let mut bytes = [0; CHUNK];
             let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
-            device.data().read(region, offset, bytes)?;
+            data.driver.read(region, offset, bytes)?;
             out.write_slice(bytes)
         });
         // SAFETY: By the safety requirements.
@@ -162,15 +199,15 @@ impl<T: Operations> VTable<T> {
         pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
+        let data = unsafe { Self::data(device) };
         // SAFETY: By the safety requirements.
         let at = unsafe { *pos };
-        let mut data = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
-        let done = transfer(device.data(), at, count, |region, offset, len| {
+        let mut input = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
+        let done = transfer(&data.driver, at, count, |region, offset, len| {
             let mut bytes = [0; CHUNK];
             let bytes = bytes.get_mut(..len).ok_or(EINVAL)?;
-            data.read_slice(bytes)?;
-            device.data().write(region, offset, bytes)
+            input.read_slice(bytes)?;
+            data.driver.write(region, offset, bytes)
         });
         // SAFETY: By the safety requirements.
         finish(done, unsafe { &mut *pos })
@@ -185,8 +222,8 @@ impl<T: Operations> VTable<T> {
         arg: c_ulong,
     ) -> c_long {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
-        match ioctl(device.data(), cmd, arg) {
+        let data = unsafe { Self::data(device) };
+        match ioctl(&data.driver, cmd, arg) {
             Ok(()) => 0,
             Err(e) => e.to_errno() as c_long,
         }
@@ -201,13 +238,13 @@ impl<T: Operations> VTable<T> {
         _caps: *mut bindings::vfio_info_cap,
     ) -> c_int {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
+        let data = unsafe { Self::data(device) };
         // SAFETY: By the safety requirements; the core passes its own copy.
         let info = unsafe { &mut *info };
         if info.index >= NUM_REGIONS {
             return EINVAL.to_errno();
         }
-        let region = device.data().region(info.index);
+        let region = data.driver.region(info.index);
         let access = bindings::VFIO_REGION_INFO_FLAG_READ | bindings::VFIO_REGION_INFO_FLAG_WRITE;
         info.size = region.size;
         info.offset = u64::from(info.index) << OFFSET_SHIFT;
@@ -227,17 +264,26 @@ impl<T: Operations> VTable<T> {
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
         // SAFETY: By the safety requirements.
-        let device = unsafe { Device::<T>::from_raw(device) };
+        let data = unsafe { Self::data(device) };
         from_result(|| {
             // SAFETY: By the safety requirements.
             let area = unsafe { memory::Area::from_raw(vma) };
             let index = u32::try_from(area.region()).map_err(|_| EINVAL)?;
-            if index >= NUM_REGIONS || device.data().region(index).access != Access::Memory {
+            if index >= NUM_REGIONS || data.driver.region(index).access != Access::Memory {
                 return Err(EINVAL);
             }
-            device.data().mmap(index, area)?;
+            data.driver.mmap(index, area)?;
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFIO core for a registered device of this type, whether or not it is open.
+    unsafe extern "C" fn dma_unmap(device: *mut bindings::vfio_device, _iova: u64, _length: u64) {
+        // SAFETY: By the safety requirements.
+        let data = unsafe { Self::data(device) };
+        data.memory.unmap();
     }
 
     const OPS: bindings::vfio_device_ops = bindings::vfio_device_ops {
@@ -254,6 +300,7 @@ impl<T: Operations> VTable<T> {
         ioctl: Some(Self::ioctl),
         get_region_info_caps: Some(Self::region_info),
         mmap: Some(Self::mmap),
+        dma_unmap: Some(Self::dma_unmap),
         ..pin_init::zeroed()
     };
 }
@@ -426,7 +473,7 @@ fn request(header: &bindings::vfio_irq_set, data: &mut UserSliceReader) -> Resul
 /// # Invariants
 ///
 /// The device is registered.
-pub(crate) struct Registration<T: Operations>(Owned<T, bindings::vfio_device>);
+pub(crate) struct Registration<T: Operations>(Owned<Data<T>, bindings::vfio_device>);
 
 // SAFETY: A device may be unregistered on any thread; the data is `Send` and `Sync`.
 unsafe impl<T: Operations> Send for Registration<T> {}
@@ -434,7 +481,8 @@ unsafe impl<T: Operations> Send for Registration<T> {}
 unsafe impl<T: Operations> Sync for Registration<T> {}
 
 impl<T: Operations> Registration<T> {
-    /// Makes a device below `parent` with the data that `init` makes, and registers it.
+    /// Makes a device below `parent` with the data that `init` makes, and registers it. While it is
+    /// open, `memory` is that of its user.
     ///
     /// # Errors
     ///
@@ -443,23 +491,31 @@ impl<T: Operations> Registration<T> {
     ///
     /// # Safety
     ///
-    /// `parent` must be a valid device that is being bound to its driver.
+    /// `parent` must be a valid device that is being bound to its driver, and `memory` must not be
+    /// that of another device.
     pub(crate) unsafe fn new<E>(
         parent: *mut bindings::device,
+        memory: Arc<UserMemory>,
         init: impl PinInit<T, E>,
     ) -> Result<Self>
     where
         Error: From<E>,
     {
         let ops: &'static bindings::vfio_device_ops = &VTable::<T>::OPS;
-        // SAFETY: These are the operations for `Device<T>`, and `release` drops the data.
-        let device = unsafe { Device::<T>::alloc(parent, ops, init) }?;
-        let flags = device.data().migration().flags();
+        let data = try_pin_init!(Data {
+            memory,
+            driver <- init,
+        }? Error);
+        // SAFETY: These are the operations for `Device<Data<T>>`, and `release` drops the data.
+        let device = unsafe { Device::<Data<T>>::alloc::<Error>(parent, ops, data) }?;
+        let flags = device.data().driver.migration().flags();
         if flags & migration::STOP_COPY == 0 {
             return Err(EINVAL);
         }
         // SAFETY: The device is not registered yet.
-        unsafe { migration::VTable::<T, bindings::vfio_device>::install(device.as_raw(), flags) };
+        unsafe {
+            migration::VTable::<Data<T>, bindings::vfio_device>::install(device.as_raw(), flags)
+        };
         // SAFETY: The device is allocated and complete.
         to_result(unsafe { bindings::vfio_register_emulated_iommu_dev(device.as_raw()) })?;
         // INVARIANT: The device is registered.

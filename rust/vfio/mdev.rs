@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    dma::UserMemory,
     emulated, //
 };
 use kernel::{
@@ -22,6 +23,7 @@ use kernel::{
     ffi::c_int,
     module::this_module,
     prelude::*,
+    sync::Arc,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -50,8 +52,12 @@ pub trait Driver: emulated::Operations {
     /// What the devices share; it belongs to the parent.
     type Shared: Send + Sync;
 
-    /// Makes the data of a new device of the type `TYPES[kind]`.
-    fn new(shared: &Self::Shared, kind: usize) -> impl PinInit<Self, Error>;
+    /// Makes the data of a new device of the type `TYPES[kind]`, whose DMA is to `memory`.
+    fn new(
+        shared: &Self::Shared,
+        kind: usize,
+        memory: Arc<UserMemory>,
+    ) -> impl PinInit<Self, Error>;
 }
 
 struct Inner<T: Driver> {
@@ -169,9 +175,10 @@ impl<T: Driver> Parent<T> {
                 .ok_or(ENODEV)?;
             // SAFETY: As above.
             let dev = unsafe { &raw mut (*mdev).dev };
-            let init = T::new(&inner.shared, kind);
+            let memory = UserMemory::new()?;
+            let init = T::new(&inner.shared, kind, memory.clone());
             // SAFETY: The device is valid, and being bound to its driver.
-            let registration = unsafe { emulated::Registration::<T>::new(dev, init) }?;
+            let registration = unsafe { emulated::Registration::<T>::new(dev, memory, init) }?;
             let data = KBox::new(registration, GFP_KERNEL)?.into_foreign();
             // SAFETY: The device is valid, and its driver data belongs to this driver.
             unsafe { bindings::dev_set_drvdata(dev, data.cast()) };

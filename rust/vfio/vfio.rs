@@ -18,6 +18,7 @@
 //!   device and may outlive it.
 //! - A [`task::Task`] is cancelled before its data is dropped.
 //! - [`memory::RegionMemory`] is kept alive by each mapping of it.
+//! - A [`dma::UserMemory`] gives access while its device is open; last close waits for accesses.
 
 // This crate has no `module!`, so it provides what the macros of the `kernel` crate look for.
 #[allow(dead_code)]
@@ -26,6 +27,7 @@ const __LOG_PREFIX: &[u8] = b"vfio_migration\0";
 mod bindings;
 pub mod crc;
 pub mod device;
+pub mod dma;
 pub mod emulated;
 pub mod irq;
 pub mod log;
