@@ -66,7 +66,8 @@ impl Loggable for Vf {
 vfio::vfio_pci_device_table!(
     TABLE,
     [
-        // QEMU's edu and pci-testdev.
+        // QEMU's bochs-display, whose first BAR is memory, edu and pci-testdev.
+        DeviceId::new(0x1234, 0x1111),
         DeviceId::new(0x1234, 0x11e8),
         DeviceId::new(0x1b36, 0x0005),
     ]
