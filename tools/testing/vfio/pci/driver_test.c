@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What user space and the PCI core may do to a variant driver at any time: reset, unbind, unload,
+ * and let it find no memory. The device is bound to vfio_migration_test_pci.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "kselftest_harness.h"
+#include "lib/vfio_migration.h"
+
+#define DRIVER	"vfio_migration_test_pci"
+
+FIXTURE(driver) {
+	struct mig_device dev;
+};
+
+FIXTURE_SETUP(driver)
+{
+	mig_open(&self->dev);
+}
+
+FIXTURE_TEARDOWN(driver)
+{
+	mig_close(&self->dev);
+}
+
+/* Returns 0 or -errno. */
+static int write_file(const char *dir, const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int driver(const char *file, const char *device)
+{
+	return write_file("/sys/bus/pci/drivers/" DRIVER, file, device);
+}
+
+static bool is_bound(const char *device)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/driver", device);
+	return !access(path, F_OK);
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, DRIVER, O_NONBLOCK) ? -errno : 0;
+}
+
+/* Can the device migrate? Then everything is in place. */
+static bool works(struct mig_device *dev)
+{
+	struct mig_buf buf = {};
+	bool equal;
+
+	if (mig_get(dev) != R)
+		return false;
+	mig_save(dev, &buf);
+	equal = buf.len && mig_round_trip(dev, &buf);
+	mig_buf_free(&buf);
+	return equal && !mig_reset(dev);
+}
+
+TEST_F(driver, saves_and_loads)
+{
+	EXPECT_TRUE(works(&self->dev));
+}
+
+/* The PCI core resets the function without asking VFIO. */
+TEST_F(driver, x1_x2_reset_by_sysfs_from_every_state)
+{
+	int state, fd;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		ASSERT_EQ(0, write_file(mig_path(), "reset", "1"));
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1] %s", mig_state_name(state));
+		if (fd < 0)
+			continue;
+		EXPECT_TRUE(state == RE ? write(fd, "x", 1) < 0 : mig_reads_nothing(fd))
+			TH_LOG("[X2] %s", mig_state_name(state));
+		close(fd);
+	}
+	EXPECT_TRUE(works(&self->dev));
+}
+
+static void *reset_by_sysfs(void *arg)
+{
+	atomic_bool *end = arg;
+
+	while (!*end)
+		/* EAGAIN: the device's lock is taken. */
+		write_file(mig_path(), "reset", "1");
+	return NULL;
+}
+
+TEST_F_TIMEOUT(driver, x4_reset_by_sysfs_races_saving, 60)
+{
+	atomic_bool end = false;
+	struct mig_buf buf = {};
+	pthread_t thread;
+	int i, fd;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, reset_by_sysfs, &end));
+	for (i = 0; i < 300; i++) {
+		if (__mig_set(&self->dev, i % 2 ? SC : PC, &fd))
+			continue;
+		if (fd < 0)
+			continue;
+		mig_read(fd, &buf, MIG_WHOLE);
+		close(fd);
+	}
+	end = true;
+	pthread_join(thread, NULL);
+	mig_buf_free(&buf);
+	ASSERT_EQ(0, mig_reset(&self->dev));
+	EXPECT_TRUE(works(&self->dev));
+}
+
+static void *unbind(void *arg)
+{
+	struct mig_device *dev = arg;
+
+	return (void *)(intptr_t)driver("unbind", dev->name);
+}
+
+/* Unbinding asks for the device, by an eventfd, and waits until it is given up. */
+TEST_F(driver, s23_unbind_while_open)
+{
+	struct {
+		struct vfio_irq_set set;
+		int fd;
+	} irq = {
+		.set = {
+			.argsz = sizeof(irq),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+			.index = VFIO_PCI_REQ_IRQ_INDEX,
+			.count = 1,
+		},
+		.fd = eventfd(0, 0),
+	};
+	struct pollfd request = { .fd = irq.fd, .events = POLLIN };
+	pthread_t thread;
+	void *ret;
+	char byte;
+	int fd;
+
+	ASSERT_EQ(0, mig_ioctl(self->dev.fd, VFIO_DEVICE_SET_IRQS, &irq));
+	fd = mig_set(&self->dev, SC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unbind, &self->dev));
+	ASSERT_EQ(1, poll(&request, 1, 20000)) TH_LOG("nobody asked for the device");
+	EXPECT_EQ(SC, mig_get(&self->dev)) TH_LOG("it is still ours");
+	EXPECT_EQ(1, read(fd, &byte, 1));
+	mig_close(&self->dev);
+	ASSERT_EQ(0, pthread_join(thread, &ret));
+	EXPECT_EQ(0, (intptr_t)ret);
+	EXPECT_FALSE(is_bound(mig_path()));
+	EXPECT_TRUE(mig_reads_nothing(fd)) TH_LOG("[S23]");
+	close(fd);
+	close(irq.fd);
+	ASSERT_EQ(0, driver("bind", self->dev.name));
+	mig_open(&self->dev);
+	EXPECT_TRUE(works(&self->dev));
+}
+
+TEST_F(driver, s24_no_unload_while_a_stream_is_open)
+{
+	int fd = mig_set(&self->dev, PC), i;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-EAGAIN, unload()) TH_LOG("the device is open");
+	mig_close(&self->dev);
+	ASSERT_EQ(0, driver("unbind", self->dev.name));
+	EXPECT_EQ(-EAGAIN, unload()) TH_LOG("[S24] only the stream is open");
+	EXPECT_TRUE(mig_reads_nothing(fd)) TH_LOG("[S23]");
+	close(fd);
+	/* The last put of a file may be left to a worker. */
+	for (i = 0; i < 100 && unload() == -EAGAIN; i++)
+		usleep(50000);
+	EXPECT_EQ(-ENOENT, unload()) TH_LOG("[S24] the module is still there");
+	ASSERT_EQ(0, system("modprobe " DRIVER));
+	/* The driver_override is still there, so that the device is bound again. */
+	ASSERT_TRUE(is_bound(mig_path()) || !driver("bind", self->dev.name));
+	mig_open(&self->dev);
+	EXPECT_TRUE(works(&self->dev));
+}
+
+static bool allow_faults(void)
+{
+	static const char *const dir[] = {
+		"/sys/kernel/debug/failslab", "/sys/kernel/debug/fail_page_alloc",
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(dir); i++)
+		if (write_file(dir[i], "ignore-gfp-wait", "N"))
+			return false;
+	return !write_file(dir[1], "min-order", "0");
+}
+
+/* The next allocation but N of this thread fails; returns whether one has, since it was set. */
+static bool fault(int n)
+{
+	char text[16] = "";
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR), left = 0;
+
+	if (fd < 0)
+		mig_die("fail-nth: %s", strerror(errno));
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+		left = atoi(text);
+	snprintf(text, sizeof(text), "%d", n);
+	if (pwrite(fd, text, strlen(text), 0) < 0)
+		mig_die("fail-nth: %s", strerror(errno));
+	close(fd);
+	return !left;
+}
+
+/* Each allocation of a probe, of an open and of a transfer fails once. */
+TEST_F_TIMEOUT(driver, out_of_memory, 600)
+{
+	int n, ret, fd, failed = 0;
+	bool hit;
+
+	if (!allow_faults())
+		SKIP(return, "the kernel has no fault injection");
+	mig_close(&self->dev);
+	ASSERT_EQ(0, driver("unbind", self->dev.name));
+	for (n = 1; n < 2000; n++) {
+		fault(n);
+		ret = driver("bind", self->dev.name);
+		hit = fault(0);
+		failed += ret != 0;
+		ASSERT_EQ(!ret, is_bound(mig_path())) TH_LOG("%d: %d", n, ret);
+		ASSERT_TRUE(ret || !driver("unbind", self->dev.name)) TH_LOG("%d", n);
+		if (!hit)
+			break;
+	}
+	TH_LOG("%d of %d probes failed", failed, n);
+	EXPECT_LT(0, failed);
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, driver("bind", self->dev.name));
+	for (n = 1; n < 2000; n++) {
+		fault(n);
+		ret = __mig_open(&self->dev, mig_path(), mig_mode());
+		hit = fault(0);
+		mig_close(&self->dev);
+		if (!hit)
+			break;
+	}
+	ASSERT_EQ(0, ret) TH_LOG("after %d opens", n);
+	mig_open(&self->dev);
+	for (n = 1; n < 2000; n++) {
+		fault(n);
+		ret = __mig_set(&self->dev, n % 2 ? SC : RE, &fd);
+		hit = fault(0);
+		if (fd >= 0)
+			close(fd);
+		ASSERT_EQ(0, mig_reset(&self->dev));
+		if (!hit && n % 2)
+			break;
+	}
+	ASSERT_EQ(0, ret) TH_LOG("after %d transfers", n);
+	EXPECT_TRUE(works(&self->dev));
+}
+
+TEST_HARNESS_MAIN
