@@ -162,11 +162,7 @@ impl mdev::Driver for Mdev {
     /// The queue on which devices tick and chunks are made.
     type Shared = Arc<Queue>;
 
-    fn new(
-        queue: &Arc<Queue>,
-        kind: usize,
-        _memory: Arc<UserMemory>,
-    ) -> impl PinInit<Self, Error> {
+    fn new(queue: &Arc<Queue>, kind: usize, _memory: Arc<UserMemory>) -> impl PinInit<Self, Error> {
         let queue = queue.clone();
         pin_init::pin_init_scope(move || {
             let features = *FEATURES.get(kind).ok_or(EINVAL)?;

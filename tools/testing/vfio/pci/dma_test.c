@@ -113,8 +113,8 @@ static int unmap(struct _test_data_dma *self, int first, int count)
 	       mig_ioctl(self->dev.container, VFIO_IOMMU_UNMAP_DMA, &type1);
 }
 
-static void access_region(struct _test_data_dma *self, int region, size_t at, void *data, size_t len,
-			  bool write)
+static void access_region(struct _test_data_dma *self, int region, size_t at, void *data,
+			  size_t len, bool write)
 {
 	struct vfio_region_info info;
 	ssize_t done;

@@ -102,7 +102,8 @@ static int stop(struct _test_data_log *self)
 	return mig_feature(self->dev.fd, STOP, NULL, 0);
 }
 
-static int report(struct _test_data_log *self, __u64 iova, __u64 length, __u64 page_size, void *bitmap)
+static int report(struct _test_data_log *self, __u64 iova, __u64 length, __u64 page_size,
+		  void *bitmap)
 {
 	struct vfio_device_feature_dma_logging_report report = {
 		.iova = iova,
