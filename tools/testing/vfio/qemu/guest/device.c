@@ -40,7 +40,7 @@
 #define WORDS			(PAGE / 8)
 #define RECORD_WORDS		2	/* of a tick, at the start of a page */
 #define TICK_PERIOD_US		5000
-#define PATIENCE		200		/* times to look again, 1 ms each */
+#define PATIENCE		5000		/* times to look again, 1 ms each */
 
 static __u32 reg_read(struct device *dev, unsigned int reg)
 {
@@ -294,6 +294,8 @@ void device_check_registers(struct device *dev)
 void device_check_interrupt(struct device *dev, unsigned int round)
 {
 	unsigned int vector = round % DEVICE_VECTORS, attempt, i;
+	__u64 ticks = read_ticks(dev), started = uptime_ms();
+	__u32 count = reg_read(dev, REG_IRQ_COUNT);
 
 	for (attempt = 0; attempt < 2; attempt++) {
 		__u32 before = msi_count(dev->first_msi + vector);
@@ -315,7 +317,9 @@ void device_check_interrupt(struct device *dev, unsigned int round)
 		}
 		dev->irqs_lost++;
 	}
-	fail("interrupt %u did not arrive, twice", vector);
+	fail("interrupt %u did not arrive in %llu ms, while the device counted %llu ticks and %u",
+	     vector, uptime_ms() - started, read_ticks(dev) - ticks,
+	     reg_read(dev, REG_IRQ_COUNT) - count);
 }
 
 void device_reinit(struct device *dev)

@@ -16,6 +16,7 @@ MACHINE = "pc-q35-10.0"             # known to QEMU 10 and to QEMU 11
 CPU = "qemu64,+pdpe1gb"             # the guest maps its memory with pages of 1 GiB
 MEMORY_MIB = 64                     # the guest holds a copy of the device's state
 FIRST_SLOT = 4                      # of the devices, on the guest's PCI bus
+VECTORS = 8                         # of each device
 START_SECONDS = 60
 BOOT_SECONDS = 120
 ALIVE_SECONDS = 60
@@ -169,12 +170,21 @@ class Machine:
             time.sleep(0.02)
         return self.trouble
 
-    def wait_sweeps(self, number, since=None):
-        """Wait until the guest has checked all of the device number times more; its report."""
-        since = since or self.last_report()
-        first = int(since["sweeps"])
-        self.wait(f"sweep {first + number} of the guest", ALIVE_SECONDS,
-                  lambda: self.reports and int(self.reports[-1]["sweeps"]) >= first + number)
+    def wait_checked(self):
+        """
+        Wait until the guest has been through all of its devices from now on: every page,
+        every interrupt. The report that says so.
+        """
+        self._read_console()
+        seen = len(self.reports)
+        self.wait("report of the guest", ALIVE_SECONDS, lambda: len(self.reports) > seen)
+        first = self.reports[-1]
+        # The sweep under way has begun before: one more.
+        sweeps = int(first["sweeps"]) + 2
+        irqs = int(first["irqs"]) + VECTORS * len(self.devices)
+        self.wait("full check by the guest", ALIVE_SECONDS,
+                  lambda: int(self.reports[-1]["sweeps"]) >= sweeps and
+                  int(self.reports[-1]["irqs"]) >= irqs)
         return self.reports[-1]
 
     def last_report(self):

@@ -68,8 +68,7 @@ def migrate(source, target, switchover_ack=True, channel=None, stored=False, dur
         if stored:
             target.qmp.command("migrate-incoming", uri=uri)
         _follow_target(target)
-        # The sweep under way when the guest stopped began on the source: one more.
-        after = target.wait_sweeps(2, since=before)
+        after = target.wait_checked()
     return Outcome(info["status"], began, hurried, info, source, target, before, after)
 
 
