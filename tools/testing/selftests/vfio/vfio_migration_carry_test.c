@@ -127,7 +127,7 @@ TEST_F(carry, r1_what_was_there_is_gone)
 	fd = mig_set(&self->from.dev, SC);
 	finish(&self->from, &self->to, fd, &buf);
 	expect_same(_metadata, &self->from, &self->to);
-	EXPECT_EQ(7, self->to.mem[self->to.size - 1]);
+	EXPECT_EQ(7, self->to.mem[self->to.size - 1]) TH_LOG("[R1]");
 }
 
 TEST_F(carry, splice_of_both_files)

@@ -260,6 +260,7 @@ TEST_F(mig_feature, g2_legal_flags)
 
 	EXPECT_TRUE(flags == 1 || flags == 3 || flags == 5 || flags == 7)
 		TH_LOG("[G2] flags %#llx", flags);
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[G4] RUNNING needs no flag");
 }
 
 TEST_F(mig_feature, g3_g5_z2_s2_in_every_state)

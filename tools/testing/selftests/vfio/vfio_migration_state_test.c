@@ -260,6 +260,8 @@ TEST_F(mig_state, s15_s17_s20_after_a_failed_load)
 	state = mig_get(&self->dev);
 	EXPECT_TRUE(state == RE || state == ERR)
 		TH_LOG("[S17] in %s", mig_state_name(state));
+	if (state == ERR)
+		EXPECT_EQ(-1, write(fd, "x", 1)) TH_LOG("[B8]");
 	for (to = 0; to < MIG_STATES; to++) {
 		if (to == RE && state == RE)
 			continue;
