@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What user space and the PCI core may do to a variant driver at any time: reset, unbind, unload,
- * and let it find no memory. The device is bound to vfio_migration_test_pci.
+ * What user space and the PCI core may do to a variant driver at any time: reset, unbind, unload.
+ * The device is bound to vfio_migration_test_pci.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -200,84 +200,6 @@ TEST_F(driver, s24_no_unload_while_a_stream_is_open)
 	/* The driver_override is still there, so that the device is bound again. */
 	ASSERT_TRUE(is_bound(mig_path()) || !driver("bind", self->dev.name));
 	mig_open(&self->dev);
-	EXPECT_TRUE(works(&self->dev));
-}
-
-static bool allow_faults(void)
-{
-	static const char *const dir[] = {
-		"/sys/kernel/debug/failslab", "/sys/kernel/debug/fail_page_alloc",
-	};
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(dir); i++)
-		if (write_file(dir[i], "ignore-gfp-wait", "N"))
-			return false;
-	return !write_file(dir[1], "min-order", "0");
-}
-
-/* The next allocation but N of this thread fails; returns whether one has, since it was set. */
-static bool fault(int n)
-{
-	char text[16] = "";
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR), left = 0;
-
-	if (fd < 0)
-		mig_die("fail-nth: %s", strerror(errno));
-	if (pread(fd, text, sizeof(text) - 1, 0) > 0)
-		left = atoi(text);
-	snprintf(text, sizeof(text), "%d", n);
-	if (pwrite(fd, text, strlen(text), 0) < 0)
-		mig_die("fail-nth: %s", strerror(errno));
-	close(fd);
-	return !left;
-}
-
-/* Each allocation of a probe, of an open and of a transfer fails once. */
-TEST_F_TIMEOUT(driver, out_of_memory, 600)
-{
-	int n, ret, fd, failed = 0;
-	bool hit;
-
-	if (!allow_faults())
-		SKIP(return, "the kernel has no fault injection");
-	mig_close(&self->dev);
-	ASSERT_EQ(0, driver("unbind", self->dev.name));
-	for (n = 1; n < 2000; n++) {
-		fault(n);
-		ret = driver("bind", self->dev.name);
-		hit = fault(0);
-		failed += ret != 0;
-		ASSERT_EQ(!ret, is_bound(mig_path())) TH_LOG("%d: %d", n, ret);
-		ASSERT_TRUE(ret || !driver("unbind", self->dev.name)) TH_LOG("%d", n);
-		if (!hit)
-			break;
-	}
-	TH_LOG("%d of %d probes failed", failed, n);
-	EXPECT_LT(0, failed);
-	ASSERT_EQ(0, ret);
-	ASSERT_EQ(0, driver("bind", self->dev.name));
-	for (n = 1; n < 2000; n++) {
-		fault(n);
-		ret = __mig_open(&self->dev, mig_path(), mig_mode());
-		hit = fault(0);
-		mig_close(&self->dev);
-		if (!hit)
-			break;
-	}
-	ASSERT_EQ(0, ret) TH_LOG("after %d opens", n);
-	mig_open(&self->dev);
-	for (n = 1; n < 2000; n++) {
-		fault(n);
-		ret = __mig_set(&self->dev, n % 2 ? SC : RE, &fd);
-		hit = fault(0);
-		if (fd >= 0)
-			close(fd);
-		ASSERT_EQ(0, mig_reset(&self->dev));
-		if (!hit && n % 2)
-			break;
-	}
-	ASSERT_EQ(0, ret) TH_LOG("after %d transfers", n);
 	EXPECT_TRUE(works(&self->dev));
 }
 
