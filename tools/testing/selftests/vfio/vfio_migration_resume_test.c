@@ -11,7 +11,7 @@
 
 /* Up to this size a stream is damaged at every bit, beyond it at those that matter most. */
 #define SMALL_STREAM	8192
-#define SAMPLE		150
+#define SAMPLE		80
 
 /* Of many failures of one kind the first few say it all. */
 #define LOGGED		3
