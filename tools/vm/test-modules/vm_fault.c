@@ -62,15 +62,19 @@ static void shift_too_far(void)
 	pr_info("%d\n", 1 << shift);
 }
 
+/* Many, because the allocator keeps pointers to some of what it gave last. */
 static int leak_memory(void)
 {
-	void *memory = kmalloc(123, GFP_KERNEL);
+	void *memory;
+	int i;
 
-	if (!memory)
-		return -ENOMEM;
-	/* The registers and the stack may still hold it: that is what scanning twice is for. */
-	OPTIMIZER_HIDE_VAR(memory);
-	memset(memory, 0xa5, 123);
+	for (i = 0; i < 100; i++) {
+		memory = kmalloc(123, GFP_KERNEL);
+		if (!memory)
+			return -ENOMEM;
+		OPTIMIZER_HIDE_VAR(memory);
+		memset(memory, 0xa5, 123);
+	}
 	return 0;
 }
 
