@@ -163,6 +163,8 @@ enter()
 		set -e
 		root=$1 binds=$2 dir=$PWD
 		shift 2
+		# A mount of its own, so that there can be namespaces in it too.
+		mount --bind "$root" "$root"
 		mount -t proc proc "$root/proc"
 		mount --rbind /sys "$root/sys"
 		mount --rbind /dev "$root/dev"
