@@ -10,10 +10,7 @@ use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     prelude::*,
-    sync::{
-        new_spinlock,
-        SpinLock, //
-    },
+    sync::SpinLock, //
 };
 
 /// A counted reference to an eventfd.
@@ -72,7 +69,7 @@ impl<const N: usize> Vectors<N> {
     /// No vector is delivered anywhere.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            targets <- new_spinlock!([const { None }; N], "vfio::irq::Vectors"),
+            targets <- crate::new_spinlock!([const { None }; N], "vfio::irq::Vectors"),
         })
     }
 

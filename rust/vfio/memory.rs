@@ -33,7 +33,6 @@ use kernel::{
             ordering,
             Atomic, //
         },
-        new_mutex,
         Arc,
         ArcBorrow,
         Mutex, //
@@ -142,7 +141,7 @@ impl<O: Observer> RegionMemory<O> {
         Arc::pin_init(
             pin_init!(Self {
                 pages,
-                mappings <- new_mutex!(
+                mappings <- crate::new_mutex!(
                     Mappings { count: 0, space: core::ptr::null_mut(), base: 0 },
                     "vfio::memory::mappings"
                 ),

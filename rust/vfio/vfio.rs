@@ -30,6 +30,7 @@ pub mod device;
 pub mod dma;
 pub mod emulated;
 pub mod irq;
+mod lock;
 pub mod log;
 pub mod mdev;
 pub mod memory;

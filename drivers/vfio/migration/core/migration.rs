@@ -33,7 +33,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        new_mutex,
         Arc,
         Mutex, //
     },
@@ -43,6 +42,7 @@ use vfio::{
         AsHandle,
         Operations, //
     },
+    new_mutex,
     task::{
         Queue,
         Task, //

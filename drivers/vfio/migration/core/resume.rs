@@ -27,19 +27,21 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        new_mutex,
         poll::PollTable,
         Arc,
         ArcBorrow,
         Mutex, //
     },
 };
-use vfio::stream::{
-    self,
-    events,
-    Direction,
-    StreamFile,
-    Wait, //
+use vfio::{
+    new_mutex,
+    stream::{
+        self,
+        events,
+        Direction,
+        StreamFile,
+        Wait, //
+    }, //
 };
 
 /// The most that is copied from user space at once.

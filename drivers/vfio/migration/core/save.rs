@@ -31,16 +31,16 @@ use crate::{
 use kernel::{
     fs::File,
     prelude::*,
-    static_lock_class,
     sync::{
         aref::ARef,
-        new_mutex,
         Arc,
         Mutex, //
     },
 };
 use vfio::{
     device::Handle,
+    lock_class,
+    new_mutex,
     stream::{
         self,
         Direction, //
@@ -49,7 +49,7 @@ use vfio::{
         Queue as WorkQueue,
         Run,
         Task, //
-    },
+    }, //
 };
 
 /// Buffers of a session: one that the reader empties, one that is full, one in the making.
@@ -251,7 +251,8 @@ impl<B: Backend> SaveFile<B> {
             session <- new_mutex!(None, "vfio_migration::SaveFile::session"),
             queue <- new_mutex!(queue, "vfio_migration::SaveFile::queue"),
         });
-        let task = Task::new(work, c"vfio_migration_save", static_lock_class!(), data);
+        let (name, key) = lock_class!("vfio_migration_save");
+        let task = Task::new(work, name, key, data);
         let this = Arc::pin_init(task, GFP_KERNEL_ACCOUNT)?;
         let file =
             stream::new::<file::SaveStream<B>>(c"[vfio-save]", this.clone(), Direction::Read)?;
