@@ -74,18 +74,30 @@ struct race {
 	char *buffer;
 	size_t size;
 	atomic_ulong resets, sets, moves;
+	/* Microseconds, at the most, between two resets, and that a session is left alone. */
+	atomic_uint pause;
 };
+
+#define SHORTEST_PAUSE	12000
+#define LONGEST_PAUSE	1500000
 
 static void *race_reset(void *arg)
 {
 	struct race *race = arg;
+	unsigned long moves = 0;
 	uint64_t seed = 10;
 
 	while (!race->stop) {
 		if (mig_reset(race->dev))
 			mig_die("[X1] [X4] reset failed: %s", strerror(errno));
 		race->resets++;
-		usleep(mig_random(&seed) % 12000);
+		/* On a slow machine nothing would move before the next reset. */
+		if (race->moves != moves)
+			race->pause = SHORTEST_PAUSE;
+		else if (race->pause < LONGEST_PAUSE)
+			race->pause += race->pause / 4;
+		moves = race->moves;
+		usleep(mig_random(&seed) % race->pause);
 	}
 	return NULL;
 }
@@ -114,7 +126,7 @@ static void *race_set(void *arg)
 		if (old >= 0)
 			close(old);
 		old = fd;
-		usleep(mig_random(&seed) % 12000);
+		usleep(mig_random(&seed) % race->pause);
 	}
 	race->data_fd = -1;
 	if (old >= 0)
@@ -154,6 +166,7 @@ static void run_race(struct race *race)
 	size_t i;
 
 	race->data_fd = -1;
+	race->pause = SHORTEST_PAUSE;
 	for (i = 0; i < ARRAY_SIZE(part); i++)
 		if (pthread_create(&thread[i], NULL, part[i], race))
 			mig_die("no thread");
