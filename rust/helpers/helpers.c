@@ -7,6 +7,7 @@
 #include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/wait_bit.h>
 #include "helpers.h"
 
 void rust_helper_vfio_put_device(struct vfio_device *device)
@@ -64,3 +65,19 @@ bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb)
 	return kiocb->ki_flags & IOCB_NOWAIT || kiocb->ki_filp->f_flags & O_NONBLOCK;
 }
 EXPORT_SYMBOL_GPL(rust_helper_vfio_kiocb_nowait);
+
+/* Whether something is under way is a number whose address is also the wait queue's. */
+int rust_helper_vfio_wait_idle_killable(atomic_t *busy)
+{
+	return wait_var_event_killable(busy, !atomic_read_acquire(busy));
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_wait_idle_killable);
+
+void rust_helper_vfio_set_idle(atomic_t *busy)
+{
+	atomic_set_release(busy, 0);
+	/* As wake_up_var() asks for. */
+	smp_mb();
+	wake_up_var(busy);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_set_idle);

@@ -18,5 +18,7 @@ void rust_helper_vfio_init_delayed_work(struct delayed_work *work, work_func_t f
 					const char *name, struct lock_class_key *key);
 struct workqueue_struct *rust_helper_vfio_alloc_workqueue(const char *name);
 bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb);
+int rust_helper_vfio_wait_idle_killable(atomic_t *busy);
+void rust_helper_vfio_set_idle(atomic_t *busy);
 
 #endif

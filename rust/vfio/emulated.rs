@@ -17,6 +17,11 @@ use crate::{
     },
     dma::UserMemory,
     irq,
+    log::{
+        self,
+        Loggable,
+        Operations as _, //
+    },
     memory::{
         self,
         OFFSET_SHIFT, //
@@ -81,7 +86,7 @@ pub struct Region {
 }
 
 /// A PCI-shaped device without hardware.
-pub trait Operations: device::Operations {
+pub trait Operations: Loggable {
     /// The region with the index `index`, below [`NUM_REGIONS`].
     fn region(&self, index: u32) -> Region;
 
@@ -115,6 +120,14 @@ impl<T: device::Operations> device::Operations for Data<T> {
 
     fn migration(&self) -> &T::Migration {
         self.driver.migration()
+    }
+}
+
+impl<T: Loggable> Loggable for Data<T> {
+    type Log = T::Log;
+
+    fn log(&self) -> Option<&T::Log> {
+        self.driver.log()
     }
 }
 
@@ -162,6 +175,9 @@ impl<T: Operations> VTable<T> {
         // SAFETY: By the safety requirements.
         let data = unsafe { Self::data(device) };
         data.driver.migration().close();
+        if let Some(log) = data.driver.log() {
+            log.stop();
+        }
         data.memory.detach();
     }
 
@@ -516,6 +532,10 @@ impl<T: Operations> Registration<T> {
         unsafe {
             migration::VTable::<Data<T>, bindings::vfio_device>::install(device.as_raw(), flags)
         };
+        if device.data().log().is_some() {
+            // SAFETY: The device is not registered yet.
+            unsafe { log::VTable::<Data<T>, bindings::vfio_device>::install(device.as_raw()) };
+        }
         // SAFETY: The device is allocated and complete.
         to_result(unsafe { bindings::vfio_register_emulated_iommu_dev(device.as_raw()) })?;
         // INVARIANT: The device is registered.

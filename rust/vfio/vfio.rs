@@ -25,6 +25,7 @@
 const __LOG_PREFIX: &[u8] = b"vfio_migration\0";
 
 mod bindings;
+pub mod busy;
 pub mod crc;
 pub mod device;
 pub mod dma;

@@ -2,26 +2,33 @@
 
 //! Migration of the emulated device: what the core asks of it.
 //!
-//! Its image is its memory, in a first pass and then the pages that changed, and at the end the
+//! Its image is its memory, in a first pass and then the pages that changed, and at the end all
 //! registers and the configuration space; see [`crate::image`].
 
 use crate::{
     device::Device,
+    dma::Dma,
+    engine,
     image::{
         self,
         Decoder,
         Piece,
         PAGE, //
     },
+    log::Log, //
 };
 use kernel::{
     prelude::*,
     static_lock_class,
     sync::Arc, //
 };
-use vfio::task::{
-    Queue,
-    Task, //
+use vfio::{
+    dma::UserMemory,
+    emulated::REGION_BAR0,
+    task::{
+        Queue,
+        Task, //
+    }, //
 };
 use vfio_migration::{
     backend::{
@@ -45,7 +52,7 @@ use vfio_migration::{
 };
 
 /// Version of the image.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Pages of a chunk that is one item.
 const CHUNK_PAGES: usize = 64;
 const CHUNK_SIZE: usize = image::HEADER + CHUNK_PAGES * PAGE;
@@ -55,6 +62,7 @@ pub(crate) struct Emulated {
     features: Features,
     waker: Waker,
     device: Arc<Task<Device>>,
+    dma: Arc<Task<Dma>>,
 }
 
 /// A session that saves.
@@ -71,31 +79,75 @@ pub(crate) struct Save {
 pub(crate) struct Resume(Decoder);
 
 impl Emulated {
-    /// Makes a device with `size` bytes of memory, which ticks on `queue`.
-    pub(crate) fn new(features: Features, size: usize, queue: Arc<Queue>) -> Result<Arc<Self>> {
+    /// Makes a device with `size` bytes of memory, which does what it does by itself on `queue`. It
+    /// does DMA to `memory`, whose log leaves out one of `lose` writes.
+    pub(crate) fn new(
+        features: Features,
+        size: usize,
+        queue: Arc<Queue>,
+        memory: Arc<UserMemory>,
+        lose: u32,
+    ) -> Result<Arc<Self>> {
         let waker = Waker::new()?;
         let task = Task::new(
-            queue,
+            queue.clone(),
             c"vfio_migration_emulated_tick",
             static_lock_class!(),
             Device::new(size, waker.clone()),
         );
-        let device = Arc::pin_init(task, GFP_KERNEL_ACCOUNT)?;
+        let device = Arc::pin_init(task, GFP_KERNEL)?;
+        let task = Task::new(
+            queue,
+            c"vfio_migration_emulated_dma",
+            static_lock_class!(),
+            Dma::new(memory, device.clone(), lose),
+        );
+        let dma = Arc::pin_init(task, GFP_KERNEL)?;
         let this = Self {
             features,
             waker,
             device,
+            dma,
         };
-        Ok(Arc::new(this, GFP_KERNEL_ACCOUNT)?)
+        Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
+    pub(crate) fn log(&self) -> &Log {
+        self.dma.log()
+    }
+
+    /// Reads from a region of the device.
+    pub(crate) fn read(&self, region: u32, offset: u64, out: &mut [u8]) -> Result {
+        if region != REGION_BAR0 || !engine::REGISTERS.contains(&offset) {
+            return self.device.read(region, offset, out);
+        }
+        match out.len() {
+            4 => out.copy_from_slice(&self.dma.read(offset).to_le_bytes()),
+            _ => out.fill(0),
+        }
+        Ok(())
+    }
+
     /// Writes to a region of the device.
     pub(crate) fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result {
-        Device::write(&self.device, region, offset, data)
+        if region != REGION_BAR0 || !engine::REGISTERS.contains(&offset) {
+            return Device::write(&self.device, region, offset, data);
+        }
+        if let Ok(value) = data.try_into() {
+            Dma::write(&self.dma, offset, u32::from_le_bytes(value));
+        }
+        Ok(())
+    }
+
+    /// Stops all that the device does by itself.
+    fn stop(&self) -> Result {
+        Dma::pause(&self.dma)?;
+        Device::set_running(&self.device, false);
+        Ok(())
     }
 
     fn pages(&self) -> usize {
@@ -168,7 +220,7 @@ impl Emulated {
             return Ok(None);
         }
         let (registers, config) = self.device.registers();
-        let item = image::device_item(&registers, &config);
+        let item = image::device_item(&registers, &self.dma.engine(), &config);
         out.get_mut(..item.len())
             .ok_or(EINVAL)?
             .copy_from_slice(&item);
@@ -232,13 +284,13 @@ impl Backend for Emulated {
 
     fn quiet(&self, arc: QuietArc) -> Result<(), Failure> {
         match arc {
-            // The device has no peer-to-peer DMA to stop.
-            QuietArc::RunningToP2p | QuietArc::P2pToRunning => {}
-            QuietArc::P2pToStop | QuietArc::RunningToStop => {
-                Device::set_running(&self.device, false)
-            }
-            QuietArc::StopToP2p | QuietArc::StopToRunning => {
-                Device::set_running(&self.device, true)
+            QuietArc::RunningToP2p => Dma::pause(&self.dma)?,
+            QuietArc::P2pToRunning => Dma::resume(&self.dma),
+            QuietArc::P2pToStop | QuietArc::RunningToStop => self.stop()?,
+            QuietArc::StopToP2p => Device::set_running(&self.device, true),
+            QuietArc::StopToRunning => {
+                Device::set_running(&self.device, true);
+                Dma::resume(&self.dma);
             }
         }
         Ok(())
@@ -292,7 +344,7 @@ impl Backend for Emulated {
     }
 
     fn stop_copy(&self, save: &mut Save) -> Result<(), Failure> {
-        Device::set_running(&self.device, false);
+        self.stop()?;
         save.phase = Phase::StopCopy;
         Ok(())
     }
@@ -312,7 +364,7 @@ impl Backend for Emulated {
                 Piece::More => return Ok(()),
                 Piece::Memory { offset, bytes } => self.device.memory().write(offset, bytes)?,
                 Piece::Device => {
-                    let (_, config) = resume.0.device().map_err(errno)?;
+                    let (_, _, config) = resume.0.device().map_err(errno)?;
                     if !self.device.accepts(&config) {
                         return Err(EINVAL);
                     }
@@ -322,8 +374,10 @@ impl Backend for Emulated {
     }
 
     fn finish_resume(&self, resume: &mut Resume) -> Result {
-        let (registers, config) = resume.0.device().map_err(errno)?;
-        self.device.restore(registers, &config)
+        let (registers, engine, config) = resume.0.device().map_err(errno)?;
+        self.device.restore(registers, &config)?;
+        self.dma.restore(engine);
+        Ok(())
     }
 
     fn data_size(&self) -> u64 {
@@ -334,6 +388,7 @@ impl Backend for Emulated {
     }
 
     fn reset(&self) {
+        self.dma.reset();
         self.device.memory().observer().end();
         self.device.reset();
     }

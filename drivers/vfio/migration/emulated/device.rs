@@ -220,6 +220,11 @@ impl Device {
     }
 
     /// Raises a vector, if the device may do anything.
+    pub(crate) fn interrupt(&self, vector: u32) {
+        self.raise(&mut self.machine.lock(), vector);
+    }
+
+    /// As [`Self::interrupt`], with the lock held.
     fn raise(&self, machine: &mut Machine, vector: u32) {
         // CAST: Any number that is no vector is none as a `usize` too.
         if machine.running && self.vectors.raise(vector as usize) {

@@ -4,20 +4,30 @@
 //! the user space side.
 //!
 //! A PCI-shaped mediated device without hardware: configuration space, a register BAR, a memory BAR
-//! that is its state, MSI-X and reset. `Documentation/driver-api/vfio-migration.rst` has the
-//! register map. Four mediated device types offer the four feature sets of the uAPI.
+//! that is its state, a DMA engine with DMA logging, MSI-X and reset.
+//! `Documentation/driver-api/vfio-migration-emulated.rst` describes it. Four mediated device types
+//! offer the four feature sets of the uAPI.
 //!
 //! # Locks
 //!
-//! Below those of the core: `Device::machine`, which is held while the device does something by
-//! itself, so that no tick and no interrupt happens after the arc that stops it.
+//! Below those of the core, in this order:
+//!
+//! 1. `Dma::inner`: the registers of the DMA engine, and whether it may begin anything. Not held
+//!    while it accesses memory.
+//! 2. `Log::active`: the DMA log. Not held with the one before.
+//! 3. `Device::machine`, which is held while the device ticks, so that no tick and no interrupt
+//!    happens after the arc that stops it.
 
 #![crate_name = "vfio_migration_emulated"]
 
 mod backend;
 mod config;
 mod device;
+mod dirty;
+mod dma;
+mod engine;
 mod image;
+mod log;
 mod registers;
 mod tracker;
 
@@ -27,6 +37,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+use log::Log;
 use vfio::{
     dma::UserMemory,
     emulated::{
@@ -39,6 +50,7 @@ use vfio::{
         REGION_CONFIG, //
     },
     irq,
+    log::Loggable,
     mdev,
     memory,
     task::Queue, //
@@ -58,6 +70,10 @@ module! {
         state_size: u64 {
             default: 0x100000,
             description: "Bytes of device memory: a power of two from 4096 to 4294967296",
+        },
+        log_loss: u32 {
+            default: 0,
+            description: "For tests of users: DMA logging leaves out one of so many writes",
         },
     },
 }
@@ -95,6 +111,14 @@ impl vfio::device::Operations for Mdev {
     }
 }
 
+impl Loggable for Mdev {
+    type Log = Log;
+
+    fn log(&self) -> Option<&Log> {
+        Some(self.migration.backend().log())
+    }
+}
+
 impl emulated::Operations for Mdev {
     fn region(&self, index: u32) -> Region {
         let (size, access) = match index {
@@ -107,11 +131,11 @@ impl emulated::Operations for Mdev {
     }
 
     fn read(&self, region: u32, offset: u64, out: &mut [u8]) -> Result {
-        self.device().read(region, offset, out)
+        self.migration.backend().read(region, offset, out)
     }
 
     fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result {
-        Emulated::write(self.migration.backend(), region, offset, data)
+        self.migration.backend().write(region, offset, data)
     }
 
     fn mmap(&self, _region: u32, area: memory::Area<'_>) -> Result {
@@ -162,13 +186,19 @@ impl mdev::Driver for Mdev {
     /// The queue on which devices tick and chunks are made.
     type Shared = Arc<Queue>;
 
-    fn new(queue: &Arc<Queue>, kind: usize, _memory: Arc<UserMemory>) -> impl PinInit<Self, Error> {
+    fn new(queue: &Arc<Queue>, kind: usize, memory: Arc<UserMemory>) -> impl PinInit<Self, Error> {
         let queue = queue.clone();
         pin_init::pin_init_scope(move || {
             let features = *FEATURES.get(kind).ok_or(EINVAL)?;
             let size =
                 usize::try_from(module_parameters::state_size.value()).map_err(|_| EINVAL)?;
-            let backend = Emulated::new(features, size, queue.clone())?;
+            let backend = Emulated::new(
+                features,
+                size,
+                queue.clone(),
+                memory,
+                module_parameters::log_loss.value(),
+            )?;
             Ok(try_pin_init!(Self {
                 migration <- Migration::new(backend, queue),
             }? Error))

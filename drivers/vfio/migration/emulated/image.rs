@@ -6,12 +6,14 @@
 //!
 //! - `PAGES`: whole pages of BAR2 from `offset` on. Pages come in order from 0 first; a page may
 //!   come again once it has come, and its last content counts.
-//! - `DEVICE`: registers and configuration space; the last item, after all pages.
+//! - `DEVICE`: registers, those of the DMA engine, and configuration space; the last item, after all
+//!   pages.
 //!
 //! Items are cut into records anywhere.
 
 use super::{
     config,
+    engine::Engine,
     registers::Registers, //
 };
 
@@ -20,7 +22,7 @@ pub(crate) const PAGE: usize = 4096;
 /// Bytes of an item's header.
 pub(crate) const HEADER: usize = 16;
 /// Bytes of the payload of the `DEVICE` item.
-pub(crate) const DEVICE_LEN: usize = Registers::ENCODED + config::SIZE;
+pub(crate) const DEVICE_LEN: usize = Registers::ENCODED + Engine::ENCODED + config::SIZE;
 
 const KIND_PAGES: u32 = 1;
 const KIND_DEVICE: u32 = 2;
@@ -51,6 +53,7 @@ pub(crate) fn pages_header(first: usize, count: usize) -> [u8; HEADER] {
 /// The whole `DEVICE` item.
 pub(crate) fn device_item(
     registers: &Registers,
+    engine: &Engine,
     config: &[u8; config::SIZE],
 ) -> [u8; HEADER + DEVICE_LEN] {
     let mut out = [0; HEADER + DEVICE_LEN];
@@ -60,6 +63,8 @@ pub(crate) fn device_item(
     first.copy_from_slice(&head);
     let (first, rest) = rest.split_at_mut(Registers::ENCODED);
     first.copy_from_slice(&registers.encode());
+    let (first, rest) = rest.split_at_mut(Engine::ENCODED);
+    first.copy_from_slice(&engine.encode());
     rest.copy_from_slice(config);
     out
 }
@@ -155,20 +160,22 @@ impl Decoder {
         }
     }
 
-    /// Registers and configuration space of a complete image.
+    /// Registers, DMA engine and configuration space of a complete image.
     ///
     /// # Errors
     ///
     /// - [`Error::Incomplete`] before the end of the image.
     /// - [`Error::Invalid`] for registers that no device has.
-    pub(crate) fn device(&self) -> Result<(Registers, [u8; config::SIZE]), Error> {
+    pub(crate) fn device(&self) -> Result<(Registers, Engine, [u8; config::SIZE]), Error> {
         if !matches!(self.state, State::End) {
             return Err(Error::Incomplete);
         }
         let (registers, rest) = split::<{ Registers::ENCODED }>(&self.buffer);
+        let (engine, rest) = split::<{ Engine::ENCODED }>(rest);
         let (config, _) = split::<{ config::SIZE }>(rest);
         let registers = Registers::decode(&registers).ok_or(Error::Invalid)?;
-        Ok((registers, config))
+        let engine = Engine::decode(&engine).ok_or(Error::Invalid)?;
+        Ok((registers, engine, config))
     }
 
     /// Moves input to the buffer, which has `filled` bytes, up to `end`.
@@ -240,7 +247,11 @@ mod tests {
             out[at + HEADER..at + HEADER + PAGE].fill(byte);
             at += HEADER + PAGE;
         }
-        out[at..].copy_from_slice(&device_item(&Registers::new(), &[7; config::SIZE]));
+        out[at..].copy_from_slice(&device_item(
+            &Registers::new(),
+            &Engine::new(),
+            &[7; config::SIZE],
+        ));
     }
 
     /// What of an image arrives: the first byte of each page, and whether the end does.
@@ -256,8 +267,8 @@ mod tests {
                 }
             }
         }
-        let (registers, config) = decoder.device()?;
-        let device = registers == Registers::new() && config == [7; config::SIZE];
+        let fresh = (Registers::new(), Engine::new(), [7; config::SIZE]);
+        let device = decoder.device()? == fresh;
         Ok((memory, device))
     }
 

@@ -15,7 +15,7 @@ pub(crate) const MSIX_PBA: u32 = 0xc00;
 
 /// Value of [`Register::Id`]: "VMIG".
 const ID: u32 = 0x4749_4d56;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PERIOD_US: core::ops::RangeInclusive<u32> = 100..=10_000_000;
 const PERIOD_DEFAULT_US: u32 = 10_000;
 
@@ -23,17 +23,20 @@ const STATUS_RUNNING: u32 = 1 << 0;
 const CTRL_ENABLE: u32 = 1 << 0;
 const CTRL_IRQ: u32 = 1 << 1;
 
-/// Declares the registers: name, offset, and a doc line.
+/// Declares the registers of a part of the device: for each a doc line, a name and its offset.
 macro_rules! registers {
-    ($($(#[$meta:meta])* $name:ident = $offset:literal,)*) => {
-        /// A register by its offset.
+    ($(#[$part:meta])* $visible:vis enum $type:ident {
+        $($(#[$meta:meta])* $name:ident = $offset:literal,)*
+    }) => {
+        $(#[$part])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Register {
+        $visible enum $type {
             $($(#[$meta])* $name,)*
         }
 
-        impl Register {
-            fn at(offset: u64) -> Option<Self> {
+        impl $type {
+            /// The register at that offset.
+            $visible fn at(offset: u64) -> Option<Self> {
                 match offset {
                     $($offset => Some(Self::$name),)*
                     _ => None,
@@ -42,34 +45,38 @@ macro_rules! registers {
         }
     };
 }
+pub(crate) use registers;
 
 registers! {
-    /// Read-only: tells that this is the device.
-    Id = 0x00,
-    /// Read-only: version of this register map.
-    Version = 0x04,
-    /// Read-only: bit 0, the device may change by itself.
-    Status = 0x08,
-    /// Read-only: bytes of BAR2, low half.
-    StateSizeLow = 0x0c,
-    /// Read-only: bytes of BAR2, high half.
-    StateSizeHigh = 0x10,
-    /// Read-write: anything; part of the state.
-    Scratch = 0x14,
-    /// Read-write: bit 0 enables ticks, bit 1 has each raise vector 0.
-    TickControl = 0x18,
-    /// Read-write: microseconds between ticks, 100 to 10000000; other values are ignored.
-    TickPeriod = 0x1c,
-    /// Read-only: ticks done, low half.
-    TickSequenceLow = 0x20,
-    /// Read-only: ticks done, high half.
-    TickSequenceHigh = 0x24,
-    /// Write-only: raises the vector of that number.
-    IrqRaise = 0x28,
-    /// Read-only: interrupts raised.
-    IrqCount = 0x2c,
-    /// Write-only: any write asks pre-copy to begin anew, as a reconfigured device does.
-    Reinit = 0x30,
+    /// A register of the device as such; for the others see [`super::engine`].
+    enum Register {
+        /// Read-only: tells that this is the device.
+        Id = 0x00,
+        /// Read-only: version of this register map.
+        Version = 0x04,
+        /// Read-only: bit 0, the device may change by itself.
+        Status = 0x08,
+        /// Read-only: bytes of BAR2, low half.
+        StateSizeLow = 0x0c,
+        /// Read-only: bytes of BAR2, high half.
+        StateSizeHigh = 0x10,
+        /// Read-write: anything; part of the state.
+        Scratch = 0x14,
+        /// Read-write: bit 0 enables ticks, bit 1 has each raise vector 0.
+        TickControl = 0x18,
+        /// Read-write: microseconds between ticks, 100 to 10000000; other values are ignored.
+        TickPeriod = 0x1c,
+        /// Read-only: ticks done, low half.
+        TickSequenceLow = 0x20,
+        /// Read-only: ticks done, high half.
+        TickSequenceHigh = 0x24,
+        /// Write-only: raises the vector of that number.
+        IrqRaise = 0x28,
+        /// Read-only: interrupts raised.
+        IrqCount = 0x2c,
+        /// Write-only: any write asks pre-copy to begin anew, as a reconfigured device does.
+        Reinit = 0x30,
+    }
 }
 
 /// What a write asks of the device beyond the registers.

@@ -25,6 +25,10 @@ use vfio::{
         REGION_BAR2, //
     },
     irq,
+    log::{
+        Loggable,
+        Unsupported, //
+    },
     mdev,
     memory,
     task::{
@@ -56,6 +60,14 @@ impl vfio::device::Operations for Mdev {
 
     fn migration(&self) -> &Migration<Memory> {
         &self.migration
+    }
+}
+
+impl Loggable for Mdev {
+    type Log = Unsupported;
+
+    fn log(&self) -> Option<&Unsupported> {
+        None
     }
 }
 

@@ -23,6 +23,8 @@ mod emulated {
     //! The emulated device's files.
 
     mod config;
+    mod dirty;
+    mod engine;
     mod image;
     mod registers;
 }
