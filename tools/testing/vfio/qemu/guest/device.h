@@ -8,6 +8,21 @@
 #include <linux/types.h>
 
 #define DEVICE_VECTORS	8
+#define DMA_QUEUES	4
+
+#define PAGE_SIZE	4096
+#define PAGE_WORDS	(PAGE_SIZE / 8)
+#define RECORD_WORDS	2	/* of a tick, at the start of a page */
+#define PATIENCE	5000	/* times to look again, 1 ms each */
+
+struct dma {
+	__u64 *ring;			/* of the generator */
+	__u64 consumed;
+	void *descriptors[DMA_QUEUES];
+	__u32 done[DMA_QUEUES];
+	__u64 copies;
+	void *buffer;
+};
 
 struct device {
 	unsigned int slot;		/* on PCI bus 0 */
@@ -32,6 +47,7 @@ struct device {
 	__u32 irq_base;
 	size_t next_page;
 	__u64 random;
+	struct dma dma;
 };
 
 /* The first device from slot on; false: there is none. */
@@ -43,5 +59,19 @@ void device_check_pages(struct device *dev);
 void device_check_registers(struct device *dev);
 void device_check_interrupt(struct device *dev, unsigned int round);
 void device_reinit(struct device *dev);
+
+__u32 reg_read(struct device *dev, unsigned int reg);
+void reg_write(struct device *dev, unsigned int reg, __u32 value);
+__u64 read_pair(struct device *dev, unsigned int low, unsigned int high);
+
+/* Something new for a word of BAR2, which the caller brings there. */
+__u64 device_expect_store(struct device *dev, size_t word);
+
+void dma_start(struct device *dev);
+void dma_check_pages(struct device *dev);
+void dma_copy(struct device *dev, size_t page, bool to_device);
+
+/* Interrupts that the engine raised. */
+__u64 dma_interrupts(struct device *dev);
 
 #endif

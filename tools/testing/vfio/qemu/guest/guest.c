@@ -12,7 +12,9 @@
  *  - the tick counter never goes back, and every page of BAR2 holds the last
  *    tick that the counter says went there;
  *  - the rest of BAR2 equals the copy in memory, and that copy its checksum;
- *  - every interrupt asked for arrives, and the device counted every one.
+ *  - every interrupt asked for arrives, and the device counted every one;
+ *  - every page that the device writes by itself is there, whole, once and in order;
+ *  - what is copied by DMA, in either direction, is what was to be copied.
  */
 #include <stdbool.h>
 
@@ -21,6 +23,7 @@
 
 #define REPORT_MS	250
 #define STEPS_PER_IRQ	32
+#define STEPS_PER_COPY	8
 
 #define DEVICES		(MSI_VECTORS / DEVICE_VECTORS)
 
@@ -31,7 +34,7 @@ static __u64 id, last_step_ms, longest_gap_ms;
 /* Sums over all devices, but for the checks: those that each has been through. */
 static void report(const char *what)
 {
-	__u64 sweeps = devices[0].sweeps, stores = 0, ticks = 0, irqs = 0;
+	__u64 sweeps = devices[0].sweeps, stores = 0, ticks = 0, irqs = 0, pages = 0, copies = 0;
 	unsigned int lost = 0, i;
 
 	for (i = 0; i < n_devices; i++) {
@@ -41,11 +44,13 @@ static void report(const char *what)
 		ticks += devices[i].ticks;
 		irqs += devices[i].irqs_seen;
 		lost += devices[i].irqs_lost;
+		pages += devices[i].dma.consumed;
+		copies += devices[i].dma.copies;
 	}
 	say("guest: %s id=%016llx t=%llu gap=%llu devices=%u ", what, id, uptime_ms(),
 	    longest_gap_ms, n_devices);
-	say("sweeps=%llu stores=%llu ticks=%llu irqs=%llu lost=%u\n", sweeps, stores, ticks,
-	    irqs, lost);
+	say("sweeps=%llu stores=%llu ticks=%llu irqs=%llu lost=%u pages=%llu copies=%llu\n",
+	    sweeps, stores, ticks, irqs, lost, pages, copies);
 	longest_gap_ms = 0;
 }
 
@@ -119,6 +124,10 @@ static void step(void)
 		device_store(&devices[i]);
 		device_check_pages(&devices[i]);
 		device_check_registers(&devices[i]);
+		dma_check_pages(&devices[i]);
+		if (steps % STEPS_PER_COPY == 0)
+			dma_copy(&devices[i], steps % devices[i].pages,
+				 steps / STEPS_PER_COPY % 2);
 		if (steps % STEPS_PER_IRQ == 0)
 			device_check_interrupt(&devices[i], steps / STEPS_PER_IRQ);
 	}

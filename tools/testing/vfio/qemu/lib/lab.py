@@ -22,8 +22,9 @@ class Lab:
         self.devices = []
 
     def __enter__(self):
-        for module in ("vfio_iommu_type1", "iommufd", "vfio_migration_emulated"):
+        for module in ("vfio_iommu_type1", "iommufd"):
             self._run(["modprobe", module])
+        self.load()
         self._run(["make", "-s", "-C", HERE, f"O={self.folder}"])
         for version, program in QEMU.items():
             if not shutil.which(program):
@@ -32,14 +33,20 @@ class Lab:
         return self
 
     def __exit__(self, *unused):
-        self.stop_machines()
-        while self.devices:
-            self.remove(self.devices[0])
+        self.clear()
         shutil.rmtree(self.folder)
 
-    def stop_machines(self):
+    def load(self, *parameters):
+        """The driver of the devices, anew, with these parameters."""
+        self._run(["modprobe", "-r", "vfio_migration_emulated"])
+        self._run(["modprobe", "vfio_migration_emulated", *parameters])
+
+    def clear(self):
+        """End all machines and remove all devices."""
         for machine in self.machines:
             machine.stop()
+        while self.devices:
+            self.remove(self.devices[0])
 
     @staticmethod
     def _run(argv):
@@ -56,8 +63,8 @@ class Lab:
         self.devices.remove(device)
         device.remove()
 
-    def machine(self, devices, qemu="10", backend="legacy", incoming=False):
+    def machine(self, devices, qemu="10", backend="legacy", incoming=False, **options):
         name = f"{len(self.machines) + 1}-{devices[0].kind}"
-        machine = Machine(self.host, name, devices, qemu, backend, incoming)
+        machine = Machine(self.host, name, devices, qemu, backend, incoming, options)
         self.machines.append(machine)
         return machine

@@ -37,7 +37,9 @@ class Host(NamedTuple):
 
 
 class Machine:
-    def __init__(self, host, name, devices, qemu="10", backend="legacy", incoming=False):
+    def __init__(self, host, name, devices, qemu="10", backend="legacy", incoming=False,
+                 options=None):
+        """Options are those of QEMU's device vfio-pci, with _ for -."""
         self.name = name
         self.devices = devices
         self.qemu = qemu
@@ -51,7 +53,7 @@ class Machine:
         self.trouble = None
         self.qmp = None
         ours, theirs = socket.socketpair()
-        argv = self._argv(host, theirs.fileno(), incoming)
+        argv = self._argv(host, theirs.fileno(), incoming, options or {})
         with open(self.file("console"), "wb") as out, open(self.file("stderr"), "wb") as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err,
                                             pass_fds=[theirs.fileno()])
@@ -63,7 +65,7 @@ class Machine:
             self.stop()
             raise self.failure(f"QEMU did not start: {error}") from error
 
-    def _argv(self, host, qmp, incoming):
+    def _argv(self, host, qmp, incoming, options):
         argv = [host.qemu[self.qemu], "-nodefaults", "-display", "none", "-no-reboot",
                 "-machine", MACHINE, "-cpu", CPU, "-accel", "tcg,tb-size=32",
                 "-m", str(MEMORY_MIB), "-kernel", host.guest, "-append", f"id={self.id:x}",
@@ -74,10 +76,13 @@ class Machine:
             argv += ["-trace", f"enable={event}"]
         if self.backend == "iommufd":
             argv += ["-object", "iommufd,id=iommufd0"]
+            options = {"iommufd": "iommufd0", **options}
         if incoming:
             argv += ["-incoming", "defer"]
-        # No DMA logging yet: QEMU must be told that it may migrate the device.
-        options = "enable-migration=on" + (",iommufd=iommufd0" if self.backend == "iommufd" else "")
+        # As by default: a device migrates if QEMU finds that it can, and that QEMU knows what it
+        # writes to the guest's memory.
+        options = {"enable_migration": "auto", **options}
+        options = ",".join(f"{name.replace('_', '-')}={value}" for name, value in options.items())
         for slot, device in enumerate(self.devices, FIRST_SLOT):
             argv += ["-device", f"vfio-pci,addr={slot:x},sysfsdev={device.path},{options}"]
         return argv
@@ -125,6 +130,10 @@ class Machine:
 
     def events(self, since=0):
         return [event for event in trace.parse(self.file("trace")) if event.time >= since]
+
+    def count(self, event):
+        """How often QEMU told of an event."""
+        return trace.count(self.file("trace"), event)
 
     # The guest
 

@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     target: object
     before: dict                    # the guest's last report on the source
     after: dict                     # on the target, after full checks; None unless completed
+    multifd: bool
 
     def source_events(self):
         return self.source.events(since=self.began)
@@ -38,15 +39,16 @@ class Outcome(NamedTuple):
                 for source, target in zip(self.source.devices, self.target.devices)]
 
 
-def migrate(source, target, switchover_ack=True, channel=None, stored=False, during=None,
-            hurry=True, **parameters):
+def migrate(source, target, switchover_ack=True, multifd=False, channel=None, stored=False,
+            during=None, hurry=True, **parameters):
     """
     Migrate the guest of source to target: directly, or with stored by way of a file.
 
     channel(address) may put something between the two: it is given the target's
     address and returns the one for the source. during(source, rounds) is called again and
     again while the migration is under way, with the precopy rounds so far. hurry is for
-    migrations that are meant to end. Parameters are those of migrate-set-parameters.
+    migrations that are meant to end. With multifd there are several channels, which devices
+    use for the last of their state if their option says so. Parameters are those of migrate-set-parameters.
     """
     address = target.file("state" if stored else "socket")
     if os.path.exists(address):
@@ -56,7 +58,8 @@ def migrate(source, target, switchover_ack=True, channel=None, stored=False, dur
     parameters.setdefault("max-bandwidth", 1 << 30)
     for machine in (source, target):
         _configure(machine, parameters, {"events": True, "return-path": not stored,
-                                         "switchover-ack": switchover_ack and not stored})
+                                         "switchover-ack": switchover_ack and not stored,
+                                         "multifd": multifd})
     if not stored:
         target.qmp.command("migrate-incoming", uri=uri)
     began = time.time()
@@ -69,7 +72,7 @@ def migrate(source, target, switchover_ack=True, channel=None, stored=False, dur
             target.qmp.command("migrate-incoming", uri=uri)
         _follow_target(target)
         after = target.wait_checked()
-    return Outcome(info["status"], began, hurried, info, source, target, before, after)
+    return Outcome(info["status"], began, hurried, info, source, target, before, after, multifd)
 
 
 def _configure(machine, parameters, capabilities):
@@ -131,7 +134,7 @@ def _problems(outcome):
     found = []
     if before["id"] != after["id"]:
         found.append(f"another guest: {before['id']} became {after['id']}")
-    for counter in ("t", "ticks", "stores", "irqs", "sweeps"):
+    for counter in ("t", "ticks", "stores", "irqs", "sweeps", "pages", "copies"):
         if int(after[counter]) <= int(before[counter]):
             found.append(f"{counter} did not go on: {before[counter]}, then {after[counter]}")
     passed = int(after["t"]) - int(before["t"])
@@ -140,7 +143,15 @@ def _problems(outcome):
         found.append(f"the guest's clock jumped by {passed} ms in {wall:.0f} ms")
     saved = trace.bytes_saved(outcome.source_events())
     loaded = trace.bytes_loaded(outcome.target_events())
-    if not saved or saved != loaded:
+    if outcome.multifd:
+        # QEMU tells of the bytes in precopy only, and of the threads.
+        devices = len(outcome.source.devices)
+        threads = (outcome.source.count("vfio_save_complete_precopy_thread_end"),
+                   outcome.target.count("vfio_load_state_device_buffer_end"))
+        if threads != (devices, devices):
+            found.append(f"of {devices} devices {threads[0]} sent and {threads[1]} received their"
+                         " state by multifd")
+    elif not saved or saved != loaded:
         found.append(f"{saved} bytes of device state were saved and {loaded} loaded")
     for arcs in outcome.arcs():
         found += [f"the arc {arc.old} -> {arc.new} failed"

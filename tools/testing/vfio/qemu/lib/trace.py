@@ -8,7 +8,8 @@ from typing import NamedTuple, Optional
 # Patterns, since QEMU 11 has some that QEMU 10 has not.
 EVENTS = ("vfio_migration_set_*state", "vfio_save_iterate", "vfio_save_block",
           "vfio_save_complete_precopy", "vfio_load_state_device_data",
-          "vfio_query_precopy_size*", "loadvm_approve_switchover*")
+          "vfio_query_precopy_size*", "loadvm_approve_switchover*",
+          "vfio_save_complete_precopy_thread_*", "vfio_load_state_device_buffer_*")
 
 # QEMU 10 writes "PID@SECONDS:event", QEMU 11 an ISO date and the event.
 LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\(([^)]*)\) ?)?(.*)")
@@ -96,6 +97,12 @@ def rounds(events):
 def reinits(events):
     """How often QEMU was told that the precopy begins anew."""
     return sum("reinit 1" in event.text for event in events)
+
+
+def count(path, name):
+    """How often an event is in a log, also where two threads wrote one line together."""
+    with open(path, encoding="utf-8", errors="replace") as log:
+        return log.read().count(f"{name} ")
 
 
 def bytes_saved(events):
