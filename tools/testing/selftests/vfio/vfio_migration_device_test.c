@@ -300,7 +300,7 @@ TEST_F(device, b1_b4_stop_freezes)
 	}
 }
 
-TEST_F(device, b5_b6_runs_in_running_states)
+TEST_F(device, b5_b6_b7_runs_in_running_states)
 {
 	struct emulated *emu = &self->emu;
 	int state, fd;

@@ -31,13 +31,8 @@ static int open_files(void)
 
 FIXTURE_SETUP(fault)
 {
-	self->ref = (struct mig_buf){};
 	inject_setup();
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	mig_set(&self->dev, R);
+	mig_open_sampled(&self->dev, &self->ref, R);
 	self->files = open_files();
 }
 
@@ -118,7 +113,7 @@ static bool set_with_fault(struct __test_metadata *_metadata, struct mig_device 
 	return hit;
 }
 
-TEST_F_TIMEOUT(fault, a11_a12_s17_s18_every_transition, 900)
+TEST_F_TIMEOUT(fault, a11_a12_s17_s18_e6_every_transition, 900)
 {
 	unsigned int n, faults = 0;
 	int from, to;

@@ -6,8 +6,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
 #define GET	VFIO_DEVICE_FEATURE_GET
 #define SET	VFIO_DEVICE_FEATURE_SET
@@ -206,7 +205,7 @@ TEST_F(mig_feature, f12_unknown_feature)
 	}
 }
 
-TEST_F(mig_feature, f13_dma_logging_whole_or_not_at_all)
+TEST_F(mig_feature, f13_f15_dma_logging_whole_or_not_at_all)
 {
 	struct request req;
 	int start = ask(self->dev.fd, PROBE | LOG_START, HEADER, &req);
@@ -254,7 +253,7 @@ TEST_F(mig_feature, g1_migration_is_get_only)
 	EXPECT_EQ(-EINVAL, ask(self->dev.fd, SET | MIGRATION, HEADER + 8, &req)) TH_LOG("[G1]");
 }
 
-TEST_F(mig_feature, g2_legal_flags)
+TEST_F(mig_feature, g2_g4_legal_flags)
 {
 	__u64 flags = self->dev.flags;
 
@@ -263,7 +262,7 @@ TEST_F(mig_feature, g2_legal_flags)
 	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[G4] RUNNING needs no flag");
 }
 
-TEST_F(mig_feature, g3_g5_z2_s2_in_every_state)
+TEST_F(mig_feature, g3_g5_s2_z2_z4_in_every_state)
 {
 	struct vfio_device_feature_migration mig;
 	__u64 size;
@@ -306,6 +305,46 @@ TEST_F(mig_feature, g3_s3_after_a_failed_load)
 	close(fd);
 }
 
+/* Which features there are, and for which direction. */
+static void features(struct mig_device *dev, int *answer)
+{
+	struct request req;
+	__u32 feature;
+
+	for (feature = 0; feature < 16; feature++) {
+		answer[3 * feature] = ask(dev->fd, PROBE | feature, HEADER, &req);
+		answer[3 * feature + 1] = ask(dev->fd, PROBE | GET | feature, HEADER, &req);
+		answer[3 * feature + 2] = ask(dev->fd, PROBE | SET | feature, HEADER, &req);
+	}
+}
+
+TEST_F(mig_feature, f16_g5_the_features_never_change)
+{
+	int first[3 * 16], now[3 * 16];
+	__u64 flags = self->dev.flags;
+	int state, fd;
+
+	features(&self->dev, first);
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		features(&self->dev, now);
+		EXPECT_EQ(0, memcmp(first, now, sizeof(now)))
+			TH_LOG("[F16] in %s", mig_state_name(state));
+		EXPECT_EQ(0, mig_reset(&self->dev));
+		if (fd >= 0)
+			close(fd);
+		features(&self->dev, now);
+		EXPECT_EQ(0, memcmp(first, now, sizeof(now))) TH_LOG("[F16] after a reset");
+	}
+	mig_close(&self->dev);
+	mig_open(&self->dev);
+	features(&self->dev, now);
+	EXPECT_EQ(0, memcmp(first, now, sizeof(now))) TH_LOG("[F16] after a close");
+	EXPECT_EQ(flags, self->dev.flags) TH_LOG("[G5]");
+}
+
 TEST_F(mig_feature, z1_data_size_is_get_only)
 {
 	struct request req;
@@ -314,7 +353,7 @@ TEST_F(mig_feature, z1_data_size_is_get_only)
 	EXPECT_EQ(0, ask(self->dev.fd, PROBE | GET | DATA_SIZE, HEADER, &req)) TH_LOG("[Z1]");
 }
 
-TEST_F(mig_feature, z5_data_size_bounds_the_stream)
+TEST_F(mig_feature, z3_z5_data_size_bounds_the_stream)
 {
 	struct mig_buf buf = {};
 	__u64 size;

@@ -223,7 +223,7 @@ static void row(struct walker *w, const struct mig_buf *buf, int from)
 	}
 }
 
-TEST_F(fsm, a6_every_pair)
+TEST_F(fsm, a6_d1_d4_every_pair)
 {
 	int from;
 
@@ -313,8 +313,7 @@ TEST_F(fsm, a11_r8_failing_first_arc)
  */
 static void wander(struct walker *w, unsigned int n, const char *const *path)
 {
-	const char *env = getenv("VFIO_MIGRATION_SEED");
-	uint64_t seed = env ? strtoull(env, NULL, 0) | 1 : 0x5eed;
+	uint64_t seed = mig_seed(0x5eed), first = seed;
 	struct mig_buf stream = {};
 	char part[4096];
 	size_t steps;
@@ -326,8 +325,8 @@ static void wander(struct walker *w, unsigned int n, const char *const *path)
 	mig_save(&w[0].dev, &stream);
 	mig_set(&w[0].dev, R);
 	steps = stream.len > 1 << 17 ? 1500 * n : 5000 * n;
-	fprintf(stderr, "# random walk of %zu steps, VFIO_MIGRATION_SEED=%#llx\n", steps,
-		(unsigned long long)seed);
+	fprintf(stderr, "# random walk of %zu steps, from %#llx\n", steps,
+		(unsigned long long)first);
 	while (steps--) {
 		struct walker *me = &w[mig_random(&seed) % n];
 		unsigned int draw = mig_random(&seed) % 100;
@@ -394,17 +393,74 @@ static unsigned int arcs_seen(const struct walker *w)
 	return seen;
 }
 
-TEST_F(fsm, a1_a2_a3_a4_random_walk)
+static void walk(struct __test_metadata *_metadata)
 {
 	const char *const path[] = { mig_path() };
 	struct walker w;
 
-	finish(&self->w);
 	wander(&w, 1, path);
 	EXPECT_EQ(arcs(w.dev.flags), arcs_seen(&w))
 		TH_LOG("[A1] [A2] [A3] [A4] a walk that missed an arc, or took one too many");
 	EXPECT_LT(100, w.refusals);
+}
+
+/*
+ * A device has one set of features. [A5] Drivers warn of an arc that is none, and the
+ * kernel's log counts.
+ */
+#define WALK(_fixture, _name) \
+	FIXTURE(_fixture) { }; \
+	FIXTURE_SETUP(_fixture) { } \
+	FIXTURE_TEARDOWN(_fixture) { } \
+	TEST_F(_fixture, _name) \
+	{ \
+		walk(_metadata); \
+	}
+
+WALK(with_none, a1_a5_random_walk)
+WALK(with_p2p, a2_a5_random_walk)
+WALK(with_precopy, a3_a5_random_walk)
+WALK(with_both, a4_a5_random_walk)
+
+static bool with_none(const struct mig_device *dev)
+{
+	return !mig_has_precopy(dev) && !mig_has_p2p(dev);
+}
+
+static bool with_p2p(const struct mig_device *dev)
+{
+	return !mig_has_precopy(dev) && mig_has_p2p(dev);
+}
+
+static bool with_precopy(const struct mig_device *dev)
+{
+	return mig_has_precopy(dev) && !mig_has_p2p(dev);
+}
+
+/* The arcs that only stop and start have no file. */
+FIXTURE(p2p) {
+	struct walker w;
+};
+
+FIXTURE_SETUP(p2p)
+{
 	start(&self->w, mig_path());
+}
+
+FIXTURE_TEARDOWN(p2p)
+{
+	finish(&self->w);
+}
+
+TEST_F(p2p, d5_no_file_on_the_way_to_stop)
+{
+	static const int way[] = { RP, R, RP, ST, RP, ST, R, ST };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(way); i++) {
+		step(&self->w, way[i]);
+		EXPECT_EQ(-1, self->w.fd) TH_LOG("[D5]");
+	}
 }
 
 FIXTURE(peer) {
@@ -431,6 +487,11 @@ TEST_F(peer, a6_random_walk_of_two)
 
 static const struct mig_need needs[] = {
 	{ "peer", mig_has_peer },
+	{ "p2p", mig_has_p2p },
+	{ "with_none", with_none },
+	{ "with_p2p", with_p2p },
+	{ "with_precopy", with_precopy },
+	{ "with_both", mig_has_precopy_p2p },
 };
 
 int main(int argc, char **argv)

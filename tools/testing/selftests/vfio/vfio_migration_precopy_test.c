@@ -8,8 +8,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
 /* The length up to dirty_bytes is what the kernel asks for at least. */
 #define INFO_SIZE	sizeof(struct vfio_precopy_info)
@@ -23,12 +22,7 @@ FIXTURE(precopy) {
 
 FIXTURE_SETUP(precopy)
 {
-	self->ref = (struct mig_buf){};
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	mig_set(&self->dev, R);
+	mig_open_sampled(&self->dev, &self->ref, R);
 	self->fd = mig_set(&self->dev, PC);
 	ASSERT_LE(0, self->fd);
 }
@@ -288,6 +282,56 @@ TEST_F(precopy, t11_s22_woken_by_close)
 	mig_open(&self->dev);
 }
 
+/* A session that is given up has ended: neither its file nor the next one has its data. */
+TEST_F(precopy, d3_leaving_ends_the_session)
+{
+	struct mig_buf buf = {};
+	int fd;
+
+	EXPECT_EQ(-1, mig_set(&self->dev, R)) TH_LOG("[D3]");
+	EXPECT_TRUE(mig_reads_nothing(self->fd)) TH_LOG("[D3]");
+	fd = mig_set(&self->dev, PC);
+	EXPECT_LE(0, fd) TH_LOG("[D1]");
+	EXPECT_TRUE(mig_reads_nothing(self->fd)) TH_LOG("[D3] back to life");
+	EXPECT_TRUE(completes(&self->dev, fd, &buf, &self->ref)) TH_LOG("[D3]");
+	close(fd);
+	mig_buf_free(&buf);
+}
+
+/* What was announced binds nobody: the stream is the same whether anybody asked, and when. */
+TEST_F(precopy, p7_asking_changes_nothing)
+{
+	struct vfio_precopy_info info;
+	char part[5000];
+	int often;
+
+	for (often = 0; often < 3; often++) {
+		struct mig_buf buf = {};
+		__u64 most = 0;
+		ssize_t n;
+		int fd;
+
+		ASSERT_EQ(0, mig_reset(&self->dev));
+		fd = mig_set(&self->dev, PC);
+		while (buf.len < 100000) {
+			n = often < 2 ? 1 : 3;
+			while (often && n--) {
+				ASSERT_EQ(0, mig_precopy_info(fd, &info)) TH_LOG("[P7]");
+				most = most > info.dirty_bytes ? most : info.dirty_bytes;
+			}
+			n = read(fd, part, sizeof(part));
+			if (n <= 0)
+				break;
+			mig_buf_add(&buf, part, n);
+		}
+		EXPECT_GT(1ULL << 48, most) TH_LOG("[P5] [P7] below zero");
+		EXPECT_TRUE(completes(&self->dev, fd, &buf, &self->ref))
+			TH_LOG("[P7] asked %d times a read", often);
+		close(fd);
+		mig_buf_free(&buf);
+	}
+}
+
 TEST_F(precopy, t10_p15_nothing_read_before_stop_copy)
 {
 	struct mig_buf buf = {};
@@ -409,27 +453,7 @@ TEST_F(precopy, p14_answers_soon)
 }
 
 /* The same through PRE_COPY_P2P. */
-FIXTURE(precopy_p2p) {
-	struct mig_device dev;
-	struct mig_buf ref;
-};
-
-FIXTURE_SETUP(precopy_p2p)
-{
-	self->ref = (struct mig_buf){};
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	mig_set(&self->dev, R);
-}
-
-FIXTURE_TEARDOWN(precopy_p2p)
-{
-	EXPECT_EQ(0, mig_reset(&self->dev));
-	mig_close(&self->dev);
-	mig_buf_free(&self->ref);
-}
+MIG_STREAM_FIXTURE(precopy_p2p, R);
 
 TEST_F(precopy_p2p, p3_p14_query_in_p2p)
 {

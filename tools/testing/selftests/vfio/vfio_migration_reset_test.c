@@ -9,8 +9,7 @@
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
 MIG_FIXTURE(reset);
 
@@ -223,7 +222,7 @@ FIXTURE_TEARDOWN(mapped)
 }
 
 /* Data files copy from and to the device's own memory, whose faults may wait for a reset. */
-TEST_F(mapped, x4_buffer_in_the_devices_own_memory)
+TEST_F(mapped, x4_k3_e16_buffer_in_the_devices_own_memory)
 {
 	struct race race = { .dev = &self->dev, .buffer = self->map, .size = self->size };
 
@@ -257,7 +256,7 @@ FIXTURE_TEARDOWN(open)
 	mig_close(&self->dev);
 }
 
-TEST_F(open, s21_s22_close_in_every_state)
+TEST_F(open, s21_s22_e19_close_in_every_state)
 {
 	int state, fd, i;
 
@@ -359,7 +358,7 @@ TEST_F(mig_reset, s24_data_fd_pins_the_module)
 	}
 }
 
-TEST_F(mig_reset, s23_s24_unbind_with_data_fd_open)
+TEST_F(mig_reset, s23_unbind_with_data_fd_open)
 {
 	char back[PATH_MAX], path[PATH_MAX];
 	bool mdev;

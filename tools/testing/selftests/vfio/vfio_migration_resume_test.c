@@ -6,8 +6,7 @@
 #include <endian.h>
 #include <sys/ioctl.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
 /* Up to this size a stream is damaged at every bit, beyond it at those that matter most. */
 #define SMALL_STREAM	8192
@@ -16,29 +15,7 @@
 /* Of many failures of one kind the first few say it all. */
 #define LOGGED		3
 
-/* A device in RUNNING and a good stream. */
-FIXTURE(resume) {
-	struct mig_device dev;
-	struct mig_buf ref;
-};
-
-FIXTURE_SETUP(resume)
-{
-	self->ref = (struct mig_buf){};
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	mig_set(&self->dev, R);
-}
-
-FIXTURE_TEARDOWN(resume)
-{
-	EXPECT_EQ(0, mig_reset(&self->dev));
-	EXPECT_EQ(R, mig_get(&self->dev));
-	mig_close(&self->dev);
-	mig_buf_free(&self->ref);
-}
+MIG_STREAM_FIXTURE(resume, R);
 
 /* Was the stream refused, and did a reset recover the device? */
 static bool refused(struct mig_device *dev, const struct mig_buf *buf)
@@ -62,7 +39,7 @@ TEST_F(resume, r3_nothing_written)
 	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6]");
 }
 
-TEST_F(resume, r2_r5_truncated_anywhere)
+TEST_F(resume, r2_r5_e4_e10_truncated_anywhere)
 {
 	struct mig_buf cut = self->ref;
 	size_t *at, n, i, taken = 0;
@@ -81,7 +58,7 @@ TEST_F(resume, r2_r5_truncated_anywhere)
 	free(at);
 }
 
-TEST_F_TIMEOUT(resume, r5_single_bit_flips, 600)
+TEST_F_TIMEOUT(resume, r5_e12_e20_single_bit_flips, 600)
 {
 	bool small = self->ref.len <= SMALL_STREAM;
 	size_t *at, n, i, taken = 0, flips = 0;
@@ -112,7 +89,7 @@ TEST_F_TIMEOUT(resume, r5_single_bit_flips, 600)
 }
 
 /* Several bytes at a time, anywhere, and pieces cut out or put in. */
-TEST_F_TIMEOUT(resume, r2_r5_mutated, 600)
+TEST_F_TIMEOUT(resume, r2_r5_e20_mutated, 600)
 {
 	size_t rounds = self->ref.len <= SMALL_STREAM ? 3000 : 200, taken = 0, i;
 	uint64_t seed = 25;
@@ -146,7 +123,7 @@ TEST_F_TIMEOUT(resume, r2_r5_mutated, 600)
 	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] [X5]");
 }
 
-TEST_F(resume, r4_trailing_garbage)
+TEST_F(resume, r4_t2_trailing_garbage)
 {
 	static const size_t extra[] = { 1, 15, 16, 17, 32, 4096 };
 	struct mig_buf buf = {};
@@ -185,7 +162,7 @@ TEST_F(resume, r4_r7_write_after_the_end)
 	close(fd);
 }
 
-TEST_F(resume, r7_errors_are_sticky)
+TEST_F(resume, r7_e5_errors_are_sticky)
 {
 	size_t *at, n, i, sticky = 0;
 	int fd, none, tries;
@@ -264,7 +241,7 @@ TEST_F(resume, r11_resuming_to_stop_copy)
 
 MIG_FIXTURE(foreign);
 
-TEST_F(mig_foreign, r9_stream_of_an_incompatible_device)
+TEST_F(mig_foreign, r9_e11_stream_of_an_incompatible_device)
 {
 	struct mig_device other;
 	struct mig_buf buf = {};
@@ -289,12 +266,7 @@ FIXTURE(records) {
 
 FIXTURE_SETUP(records)
 {
-	self->ref = (struct mig_buf){};
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	mig_set(&self->dev, R);
+	mig_open_sampled(&self->dev, &self->ref, R);
 	self->count = mig_records(&self->ref, self->rec, ARRAY_SIZE(self->rec));
 	ASSERT_LT(1, self->count);
 }
@@ -379,7 +351,7 @@ static long feed(struct mig_device *dev, const struct mig_buf *first, const uint
 	return before - after;
 }
 
-TEST_F(records, r13_hostile_sizes)
+TEST_F(records, r13_e8_hostile_sizes)
 {
 	static const uint64_t size[] = {
 		0, 1, 1ULL << 24, 1ULL << 31, (1ULL << 32) - 1, 1ULL << 32, 1ULL << 40,

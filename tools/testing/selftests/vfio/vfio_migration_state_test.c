@@ -8,8 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
 #define SET_STATE	(VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
 
@@ -27,7 +26,7 @@ TEST_F(mig_state, s1_s2_get_returns_state_and_no_fd)
 	EXPECT_EQ(-1, mig.data_fd) TH_LOG("[S2]");
 }
 
-TEST_F(mig_state, s4_set_is_done_when_it_returns)
+TEST_F(mig_state, s4_s5_set_is_done_when_it_returns)
 {
 	int state, fd;
 
@@ -181,7 +180,7 @@ TEST_F(mig_state, s11_state_out_of_range)
 	}
 }
 
-TEST_F(mig_state, s12_s13_unsupported_state)
+TEST_F(mig_state, s12_s13_s19_e15_unsupported_state)
 {
 	int from, to, fd, none;
 
@@ -252,7 +251,7 @@ TEST_F(mig_precopy, s17_s18_after_a_refused_transition)
 }
 
 /* A driver may go to ERROR when a load fails, or stay in RESUMING. Both have one way out. */
-TEST_F(mig_state, s15_s17_s20_after_a_failed_load)
+TEST_F(mig_state, s15_s16_s17_s20_b8_after_a_failed_load)
 {
 	int fd = mig_set(&self->dev, RE), none, state, to;
 

@@ -6,31 +6,9 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
-#include "kselftest_harness.h"
-#include "lib/vfio_migration.h"
+#include "lib/fixture.h"
 
-/* A device in STOP and the stream it gives there. */
-FIXTURE(stream) {
-	struct mig_device dev;
-	struct mig_buf ref;
-};
-
-FIXTURE_SETUP(stream)
-{
-	self->ref = (struct mig_buf){};
-	mig_open(&self->dev);
-	ASSERT_EQ(0, mig_reset(&self->dev));
-	mig_set(&self->dev, ST);
-	mig_save(&self->dev, &self->ref);
-	ASSERT_LT(0, self->ref.len);
-}
-
-FIXTURE_TEARDOWN(stream)
-{
-	EXPECT_EQ(0, mig_reset(&self->dev));
-	mig_close(&self->dev);
-	mig_buf_free(&self->ref);
-}
+MIG_STREAM_FIXTURE(stream, ST);
 
 static const struct mig_cut cuts[] = {
 	{ 1, 1, 1 }, { 1, 16, 2 }, { 15, 17, 3 }, { 1, 5000, 4 }, { 4096, 4096, 5 },
@@ -63,7 +41,7 @@ TEST_F(stream, t1_reads_of_any_size)
 	mig_buf_free(&got);
 }
 
-TEST_F(stream, t1_r11_writes_of_any_size)
+TEST_F(stream, t1_r11_r12_writes_of_any_size)
 {
 	struct mig_buf got = {};
 	size_t i;
@@ -209,7 +187,7 @@ TEST_F(stream, t9_t13_dead_save_session)
 	close(poll_fd.fd);
 }
 
-TEST_F(stream, t13_r10_dead_resume_session)
+TEST_F(stream, t13_r10_e3_dead_resume_session)
 {
 	struct pollfd poll_fd = { .events = POLLOUT };
 	int again;
@@ -240,7 +218,7 @@ static char *edge(void)
 	return map + page;
 }
 
-TEST_F(stream, t14_fault_while_reading)
+TEST_F(stream, t14_e9_fault_while_reading)
 {
 	struct mig_buf got = {};
 	uint64_t seed = 14;

@@ -19,6 +19,22 @@ uint64_t mig_random(uint64_t *seed)
 	return *seed * 0x2545f4914f6cdd1dULL;
 }
 
+/* Tests that draw much can be told another seed. */
+uint64_t mig_seed(uint64_t seed)
+{
+	const char *env = getenv("VFIO_MIGRATION_SEED");
+
+	return env && *env ? strtoull(env, NULL, 0) ^ seed ?: 1 : seed;
+}
+
+/* How often a test that may go on for ever is to do what it does. */
+size_t mig_rounds(size_t rounds)
+{
+	const char *env = getenv("VFIO_MIGRATION_ROUNDS");
+
+	return env && *env ? strtoull(env, NULL, 0) : rounds;
+}
+
 size_t mig_cut_next(struct mig_cut *cut)
 {
 	return cut->min + mig_random(&cut->seed) % (cut->max - cut->min + 1);
@@ -109,6 +125,20 @@ int __mig_load(struct mig_device *dev, const struct mig_buf *buf, struct mig_cut
 		ret = __mig_set(dev, ST, &none);
 	close(fd);
 	return ret;
+}
+
+/* Open the device, and keep the stream that it gives. */
+void mig_open_sampled(struct mig_device *dev, struct mig_buf *ref, int state)
+{
+	*ref = (struct mig_buf){};
+	mig_open(dev);
+	if (mig_reset(dev))
+		mig_die("[X1] reset failed");
+	mig_set(dev, ST);
+	mig_save(dev, ref);
+	if (!ref->len)
+		mig_die("the device has no state");
+	mig_set(dev, state);
 }
 
 bool mig_buf_equal(const struct mig_buf *a, const struct mig_buf *b)

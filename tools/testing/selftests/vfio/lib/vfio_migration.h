@@ -110,6 +110,8 @@ bool mig_reads_nothing(int data_fd);
 
 /* stream.c: bytes */
 uint64_t mig_random(uint64_t *seed);
+uint64_t mig_seed(uint64_t seed);
+size_t mig_rounds(size_t rounds);
 size_t mig_cut_next(struct mig_cut *cut);
 void mig_buf_add(struct mig_buf *buf, const void *data, size_t len);
 void mig_buf_free(struct mig_buf *buf);
@@ -117,6 +119,7 @@ int mig_read(int data_fd, struct mig_buf *buf, struct mig_cut cut);
 int mig_write(int data_fd, const void *data, size_t len, struct mig_cut cut);
 void mig_save(struct mig_device *dev, struct mig_buf *buf);
 int __mig_load(struct mig_device *dev, const struct mig_buf *buf, struct mig_cut cut);
+void mig_open_sampled(struct mig_device *dev, struct mig_buf *ref, int state);
 bool mig_buf_equal(const struct mig_buf *a, const struct mig_buf *b);
 bool mig_round_trip(struct mig_device *dev, const struct mig_buf *buf);
 size_t mig_records(const struct mig_buf *buf, struct mig_record *rec, size_t max);
@@ -136,28 +139,5 @@ bool mig_has_precopy_p2p(const struct mig_device *dev);
 bool mig_has_peer(const struct mig_device *dev);
 bool mig_has_foreign(const struct mig_device *dev);
 bool mig_has_mmap(const struct mig_device *dev);
-
-/*
- * The fixture mig_NAME with one open device that is RUNNING. The reset is part of it: a test that
- * was killed leaves its state to the next one only if the driver does so, and the tests
- * for that open the device themselves.
- */
-#define MIG_FIXTURE(_name) \
-	FIXTURE(mig_ ## _name) { \
-		struct mig_device dev; \
-	}; \
-	FIXTURE_SETUP(mig_ ## _name) \
-	{ \
-		mig_open(&self->dev); \
-		ASSERT_EQ(0, mig_reset(&self->dev)); \
-		ASSERT_EQ(R, mig_get(&self->dev)); \
-	} \
-	FIXTURE_TEARDOWN(mig_ ## _name) \
-	{ \
-		EXPECT_EQ(0, mig_reset(&self->dev)); \
-		EXPECT_EQ(R, mig_get(&self->dev)); \
-		mig_close(&self->dev); \
-	} \
-	struct _mig_end_ ## _name
 
 #endif
