@@ -17,7 +17,8 @@ usage: run_migration_tests.sh [-b DIR] [-m MODE] [-s BYTES] [-t TEST]... DEVICE.
   -t TEST  only this program, e.g. vfio_migration_fsm_test; may be repeated
 
 The tests a driver of the kernel is known to fail are in known-failures/DRIVER. They must
-fail: then they count as passed. VFIO_MIGRATION_SEED seeds the random walk.
+fail: then they count as passed. VFIO_MIGRATION_SEED seeds what is random, and
+VFIO_MIGRATION_ROUNDS is how often tests do what they could do for ever.
 EOF
 }
 
@@ -40,8 +41,9 @@ if [ $# = 0 ]; then
 	exit 2
 fi
 if [ ${#tests[@]} = 0 ]; then
-	tests=(vfio_migration_{feature,state,fsm,stream,shared}_test
-	       vfio_migration_{resume,precopy,reset,fault,device,carry}_test)
+	tests=(vfio_migration_{feature,state,refusal,fsm,stream,shared}_test
+	       vfio_migration_{resume,hostile,memory,precopy,reset,race}_test
+	       vfio_migration_{log,fault,device,carry}_test)
 fi
 
 number=0 passed=0 failed=0 skipped=0
@@ -227,7 +229,7 @@ for device; do
 		list='' driver=$(basename "$(readlink -f "$device/driver")")
 		[ ! -e "$here/known-failures/$driver" ] || list=$here/known-failures/$driver
 		export VFIO_MIGRATION_DEVICE=${device%/}
-		run_device "${VFIO_MIGRATION_DEVICE##*/}" ;;
+		run_device "$driver" ;;
 	*) usage >&2; exit 2 ;;
 	esac
 done

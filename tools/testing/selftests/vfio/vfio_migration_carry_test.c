@@ -5,7 +5,9 @@
  */
 #include <endian.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include "kselftest_harness.h"
 #include "lib/emulated.h"
@@ -323,6 +325,83 @@ TEST_F(precopy, t10_changes_during_the_first_pass)
 		mig_set(&self->from.dev, SC);
 		finish(&self->from, &self->to, fd, &buf);
 		expect_same(_metadata, &self->from, &self->to);
+	}
+}
+
+/* Stores and loads of the same pages by several threads at any moment of a pre-copy. */
+struct storm {
+	struct emulated *emu;
+	pthread_t store, load;
+	bool stop;
+};
+
+/* One of the first pages. */
+static uint32_t *storm_word(struct emulated *emu, uint64_t draw)
+{
+	size_t pages = emu->size / EMU_PAGE;
+
+	return (uint32_t *)(emu->mem + EMU_PAGE * (draw % (pages < 4 ? pages : 4)));
+}
+
+static void *storm_store(void *arg)
+{
+	struct storm *storm = arg;
+	uint64_t seed = 5;
+	uint32_t i;
+
+	for (i = 1; !__atomic_load_n(&storm->stop, __ATOMIC_RELAXED); i++)
+		__atomic_store_n(storm_word(storm->emu, mig_random(&seed)), i, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *storm_load(void *arg)
+{
+	struct storm *storm = arg;
+	uint32_t sum = 0, i;
+
+	for (i = 0; !__atomic_load_n(&storm->stop, __ATOMIC_RELAXED); i++)
+		sum += __atomic_load_n(storm_word(storm->emu, i), __ATOMIC_RELAXED);
+	return (void *)(uintptr_t)sum;
+}
+
+static void read_parts(int fd, struct mig_buf *buf, int count)
+{
+	static char part[70000];
+	ssize_t n;
+
+	while (count--) {
+		n = read(fd, part, sizeof(part));
+		if (n > 0)
+			mig_buf_add(buf, part, n);
+	}
+}
+
+/* So many times, but on a slow machine not for ever. */
+TEST_F_TIMEOUT(precopy, t10_stores_and_loads_race_with_saving, 300)
+{
+	size_t rounds = mig_rounds(60), round;
+	time_t end = time(NULL) + 30;
+	int fd;
+
+	for (round = 0; round < rounds && (round < 5 || time(NULL) < end); round++) {
+		struct storm storm = { .emu = &self->from };
+		struct mig_buf buf = {};
+
+		ASSERT_EQ(0, mig_reset(&self->from.dev));
+		fd = mig_set(&self->from.dev, PC);
+		ASSERT_EQ(-ENOMSG, mig_read(fd, &buf, MIG_WHOLE));
+		ASSERT_EQ(0, pthread_create(&storm.store, NULL, storm_store, &storm));
+		ASSERT_EQ(0, pthread_create(&storm.load, NULL, storm_load, &storm));
+		read_parts(fd, &buf, 40);
+		__atomic_store_n(&storm.stop, true, __ATOMIC_RELAXED);
+		/* Those that are on their way. */
+		read_parts(fd, &buf, 10);
+		ASSERT_EQ(0, pthread_join(storm.store, NULL));
+		ASSERT_EQ(0, pthread_join(storm.load, NULL));
+		mig_set(&self->from.dev, SC);
+		finish(&self->from, &self->to, fd, &buf);
+		expect_same(_metadata, &self->from, &self->to);
+		ASSERT_EQ(0, mig_reset(&self->to.dev));
 	}
 }
 

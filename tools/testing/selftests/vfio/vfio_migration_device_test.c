@@ -319,6 +319,27 @@ TEST_F(device, b5_b6_b7_runs_in_running_states)
 	}
 }
 
+/* A question that is refused is no order: the device does not stop for it. */
+TEST_F(device, s12_e17_runs_on_after_a_refused_set)
+{
+	static const __u32 value[] = { ERR, 8, 99, ~0U };
+	struct emulated *emu = &self->emu;
+	int state, none;
+	size_t i;
+
+	tick(emu, 1000, 1);
+	for (i = 0; i < ARRAY_SIZE(value); i++) {
+		EXPECT_EQ(-EINVAL, __mig_set(&emu->dev, value[i], &none)) TH_LOG("[S11] [S13]");
+		EXPECT_TRUE(ticks_go_on(emu)) TH_LOG("[S12] stopped by a SET of %#x", value[i]);
+	}
+	for (state = 0; state < MIG_STATES; state++) {
+		if (mig_supports(emu->dev.flags, state))
+			continue;
+		EXPECT_EQ(-EINVAL, __mig_set(&emu->dev, state, &none)) TH_LOG("[S12]");
+		EXPECT_TRUE(ticks_go_on(emu)) TH_LOG("[S12] stopped by a SET of %d", state);
+	}
+}
+
 TEST_F(device, b2_config_and_interrupts_in_stop)
 {
 	struct emulated *emu = &self->emu;

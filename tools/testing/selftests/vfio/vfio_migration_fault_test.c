@@ -9,6 +9,7 @@
 #include "kselftest_harness.h"
 #include "lib/inject.h"
 #include "lib/matrix.h"
+#include "lib/system.h"
 #include "lib/vfio_migration.h"
 
 /* No call has so many places; a test that comes here does not end. */
@@ -20,27 +21,18 @@ FIXTURE(fault) {
 	int files;
 };
 
-static int open_files(void)
-{
-	int fd, count = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 FIXTURE_SETUP(fault)
 {
 	inject_setup();
 	mig_open_sampled(&self->dev, &self->ref, R);
-	self->files = open_files();
+	self->files = sys_open_files();
 }
 
 FIXTURE_TEARDOWN(fault)
 {
 	EXPECT_EQ(0, mig_reset(&self->dev));
 	EXPECT_EQ(R, mig_get(&self->dev));
-	EXPECT_EQ(self->files, open_files()) TH_LOG("[A11] a file was left open");
+	EXPECT_EQ(self->files, sys_open_files()) TH_LOG("[A11] a file was left open");
 	mig_close(&self->dev);
 	mig_buf_free(&self->ref);
 }

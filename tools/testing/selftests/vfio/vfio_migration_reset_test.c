@@ -3,13 +3,14 @@
  * Reset, close, unbind: from every state, with sessions open, and in a race with everything
  * that may run at the same time.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 
 #include "lib/fixture.h"
+#include "lib/process.h"
+#include "lib/system.h"
 
 MIG_FIXTURE(reset);
 
@@ -233,6 +234,35 @@ TEST_F(mapped, x4_k3_e16_buffer_in_the_devices_own_memory)
 	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X4]");
 }
 
+/* Writers of the address space wait for those who read it, and those for the reset. */
+static void *race_protect(void *arg)
+{
+	struct race *race = arg;
+	uint64_t seed = 13;
+
+	while (!race->stop) {
+		mprotect(race->buffer, race->size, PROT_NONE);
+		usleep(mig_random(&seed) % 100);
+		mprotect(race->buffer, race->size, PROT_READ | PROT_WRITE);
+		usleep(mig_random(&seed) % 3000);
+	}
+	return NULL;
+}
+
+TEST_F(mapped, x4_t14_e16_while_the_mapping_changes)
+{
+	struct race race = { .dev = &self->dev, .buffer = self->map, .size = self->size };
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, race_protect, &race));
+	run_race(&race);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, race.resets);
+	EXPECT_LT(0, race.moves);
+	EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X4]");
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X4]");
+}
+
 /* Opened by the test, and never reset by it before the rule is checked. */
 FIXTURE(open) {
 	struct mig_device dev;
@@ -295,44 +325,6 @@ TEST_F(open, s22_close_with_the_data_fd_closed)
 	}
 }
 
-/* Write to a file in sysfs; its errors are the test's. */
-static void sysfs_write(const char *dir, const char *file, const char *text)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		mig_die("%s > %s: %s", text, path, strerror(errno));
-	close(fd);
-}
-
-/* The references to the driver's module and to all modules it depends on. */
-static long references(const char *device)
-{
-	char path[PATH_MAX], module[PATH_MAX], line[1024];
-	char name[64], users[900], list[970], want[64 + 2];
-	long count, sum = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/driver/module", device);
-	if (!realpath(path, module))
-		mig_die("%s: %s", path, strerror(errno));
-	snprintf(want, sizeof(want), ",%.60s,", strrchr(module, '/') + 1);
-	file = fopen("/proc/modules", "r");
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%60s %*s %ld %899s", name, &count, users) != 3)
-			continue;
-		snprintf(list, sizeof(list), ",%s,%s", name, users);
-		if (strstr(list, want))
-			sum += count;
-	}
-	if (file)
-		fclose(file);
-	return sum;
-}
-
 TEST_F(mig_reset, s24_data_fd_pins_the_module)
 {
 	int state, fd;
@@ -346,11 +338,11 @@ TEST_F(mig_reset, s24_data_fd_pins_the_module)
 			continue;
 		EXPECT_EQ(0, mig_reset(&self->dev));
 		mig_close(&self->dev);
-		held = references(mig_path());
+		held = module_references();
 		close(fd);
 		/* The last put of a file may be left to a worker. */
 		usleep(50000);
-		idle = references(mig_path());
+		idle = module_references();
 		EXPECT_GT(held, idle) TH_LOG("[S24] %s: %ld with the file, %ld without",
 					     mig_state_name(state), held, idle);
 		mig_open(&self->dev);
@@ -360,32 +352,105 @@ TEST_F(mig_reset, s24_data_fd_pins_the_module)
 
 TEST_F(mig_reset, s23_unbind_with_data_fd_open)
 {
-	char back[PATH_MAX], path[PATH_MAX];
-	bool mdev;
+	struct sys_driver driver;
 	int state, fd;
 
-	/* An mdev is not bound again but made again, of the same type. */
-	snprintf(path, sizeof(path), "%s/mdev_type", mig_path());
-	mdev = realpath(path, back);
-	snprintf(path, sizeof(path), "%s/driver", mig_path());
-	ASSERT_TRUE(mdev || realpath(path, back));
 	for (state = 0; state < MIG_STATES; state++) {
 		if (!mig_supports(self->dev.flags, state))
 			continue;
 		fd = mig_set(&self->dev, state);
 		mig_close(&self->dev);
-		if (mdev)
-			sysfs_write(mig_path(), "remove", "1");
-		else
-			sysfs_write(back, "unbind", self->dev.name);
+		sys_unbind(mig_path(), &driver);
 		if (fd >= 0) {
 			EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[T13] [X2] [S23]");
 			close(fd);
 		}
-		sysfs_write(back, mdev ? "create" : "bind", self->dev.name);
+		sys_bind(mig_path(), &driver);
 		mig_open(&self->dev);
 		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] after bind");
 	}
+}
+
+/* A reset by who owns the host, without asking VFIO: the bus resets the function. */
+MIG_FIXTURE(host_reset);
+
+/* EAGAIN: the device's lock is taken. */
+static int __reset_by_host(const char *device)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/reset", device);
+	return __sys_write(path, "1");
+}
+
+static void reset_by_host(const char *device)
+{
+	int ret = __reset_by_host(device);
+
+	if (ret)
+		mig_die("[X3] reset: %s", strerror(-ret));
+}
+
+static bool host_can_reset(const struct mig_device *dev)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/reset", dev->path);
+	return !access(path, W_OK);
+}
+
+TEST_F(mig_host_reset, x3_from_every_state)
+{
+	int state, fd;
+
+	for (state = 0; state < MIG_STATES; state++) {
+		if (!mig_supports(self->dev.flags, state))
+			continue;
+		fd = mig_set(&self->dev, state);
+		reset_by_host(self->dev.path);
+		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1] [X3] %s", mig_state_name(state));
+		if (fd < 0)
+			continue;
+		EXPECT_STREQ("dead", session(fd, state)) TH_LOG("[X2] [X3]");
+		close(fd);
+	}
+}
+
+static void *race_host_reset(void *arg)
+{
+	struct race *race = arg;
+
+	while (!race->stop)
+		if (!__reset_by_host(mig_path()))
+			race->resets++;
+	return NULL;
+}
+
+TEST_F(mig_host_reset, x3_x4_k3_races_saving)
+{
+	struct race race = { .dev = &self->dev };
+	size_t rounds = mig_rounds(300), i;
+	struct mig_buf buf = {};
+	pthread_t thread;
+	int fd;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, race_host_reset, &race));
+	for (i = 0; i < rounds; i++) {
+		if (__mig_set(&self->dev, i % 2 && mig_has_precopy(&self->dev) ? PC : SC, &fd) ||
+		    fd < 0)
+			continue;
+		buf.len = 0;
+		mig_read(fd, &buf, MIG_WHOLE);
+		close(fd);
+	}
+	race.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_LT(0, race.resets);
+	mig_buf_free(&buf);
+	ASSERT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X4]");
+	mig_save(&self->dev, &buf);
+	EXPECT_TRUE(mig_round_trip(&self->dev, &buf)) TH_LOG("[X4]");
+	mig_buf_free(&buf);
 }
 
 /* debugfs shows the state to root at any time, whoever has the device. */
@@ -463,6 +528,7 @@ TEST_F(mig_reset, k1_debugfs_while_opening_and_closing)
 
 static const struct mig_need needs[] = {
 	{ "mapped", mig_has_mmap },
+	{ "mig_host_reset", host_can_reset },
 };
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 #include <sys/time.h>
 
 #include "lib/fixture.h"
+#include "lib/process.h"
 
 MIG_STREAM_FIXTURE(shared, ST);
 
@@ -192,27 +193,12 @@ TEST_F(shared, t17_e2_concurrent_writers)
 /* Send a file through a socket and take it out at the other end. */
 static int passed(int fd)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {};
-	char byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = &control, .msg_controllen = sizeof(control),
-	};
-	int pair[2], got = -1;
+	int pair[2], got;
 
-	control.head = (struct cmsghdr){
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET,
-		.cmsg_type = SCM_RIGHTS,
-	};
-	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || sendmsg(pair[0], &msg, 0) != 1 ||
-	    recvmsg(pair[1], &msg, 0) != 1)
-		mig_die("[T18] SCM_RIGHTS: %s", strerror(errno));
-	memcpy(&got, CMSG_DATA(&control.head), sizeof(got));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		mig_die("socketpair: %s", strerror(errno));
+	send_fd(pair[0], fd);
+	got = receive_fd(pair[1]);
 	close(pair[0]);
 	close(pair[1]);
 	return got;

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "lib/fixture.h"
+#include "lib/system.h"
 
 #define SET_STATE	(VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
 
@@ -98,19 +99,10 @@ static struct vfio_device_feature *read_only_request(__u32 state)
 	return req;
 }
 
-static int open_files(void)
-{
-	int fd, count = 0;
-
-	for (fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
-
 TEST_F(mig_state, s9_unwritable_answer)
 {
 	static const int state[] = { SC, RE, PC, ST };
-	int before = open_files(), fd;
+	int before = sys_open_files(), fd;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(state); i++) {
@@ -121,7 +113,7 @@ TEST_F(mig_state, s9_unwritable_answer)
 			TH_LOG("[S9] %s", mig_state_name(state[i]));
 		EXPECT_EQ(state[i], mig_get(&self->dev))
 			TH_LOG("[S9] %s not reached", mig_state_name(state[i]));
-		EXPECT_EQ(before, open_files()) TH_LOG("[S9] a file was left open");
+		EXPECT_EQ(before, sys_open_files()) TH_LOG("[S9] a file was left open");
 		if (state[i] != RE)
 			mig_set(&self->dev, R);
 		EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[S9] [R6]");

@@ -28,7 +28,6 @@ static const char zeros[16];
 
 FIXTURE(dma) {
 	struct mig_device dev;
-	__u32 ioas;
 	unsigned char *memory;
 };
 
@@ -47,8 +46,8 @@ static void attach_new_ioas(struct _test_data_dma *self)
 
 	if (ioctl(self->dev.container, IOMMU_IOAS_ALLOC, &alloc))
 		mig_die("IOMMU_IOAS_ALLOC: %s", strerror(errno));
-	self->ioas = alloc.out_ioas_id;
-	attach.pt_id = self->ioas;
+	self->dev.ioas = alloc.out_ioas_id;
+	attach.pt_id = self->dev.ioas;
 	if (ioctl(self->dev.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
 		mig_die("VFIO_DEVICE_ATTACH_IOMMUFD_PT: %s", strerror(errno));
 }
@@ -72,45 +71,13 @@ FIXTURE_TEARDOWN(dma)
 /* Maps pages of the memory for the device: from page FIRST on, COUNT. */
 static int map(struct _test_data_dma *self, int first, int count, bool writable)
 {
-	struct iommu_ioas_map ioas = {
-		.size = sizeof(ioas),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			 (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0),
-		.ioas_id = self->ioas,
-		.user_va = (uintptr_t)self->memory + first * PAGE,
-		.length = count * PAGE,
-		.iova = IOVA + first * PAGE,
-	};
-	struct vfio_iommu_type1_dma_map type1 = {
-		.argsz = sizeof(type1),
-		.flags = VFIO_DMA_MAP_FLAG_READ | (writable ? VFIO_DMA_MAP_FLAG_WRITE : 0),
-		.vaddr = ioas.user_va,
-		.iova = ioas.iova,
-		.size = ioas.length,
-	};
-
-	return self->dev.mode == MIG_CDEV ?
-	       mig_ioctl(self->dev.container, IOMMU_IOAS_MAP, &ioas) :
-	       mig_ioctl(self->dev.container, VFIO_IOMMU_MAP_DMA, &type1);
+	return mig_map(&self->dev, self->memory + first * PAGE, IOVA + first * PAGE, count * PAGE,
+		       writable);
 }
 
 static int unmap(struct _test_data_dma *self, int first, int count)
 {
-	struct iommu_ioas_unmap ioas = {
-		.size = sizeof(ioas),
-		.ioas_id = self->ioas,
-		.iova = IOVA + first * PAGE,
-		.length = count * PAGE,
-	};
-	struct vfio_iommu_type1_dma_unmap type1 = {
-		.argsz = sizeof(type1),
-		.iova = ioas.iova,
-		.size = ioas.length,
-	};
-
-	return self->dev.mode == MIG_CDEV ?
-	       mig_ioctl(self->dev.container, IOMMU_IOAS_UNMAP, &ioas) :
-	       mig_ioctl(self->dev.container, VFIO_IOMMU_UNMAP_DMA, &type1);
+	return mig_unmap(&self->dev, IOVA + first * PAGE, count * PAGE);
 }
 
 static void access_region(struct _test_data_dma *self, int region, size_t at, void *data,
@@ -301,7 +268,7 @@ TEST_F(dma, unmap_waits_for_pinned_memory)
 
 TEST_F(dma, detach_waits_for_pinned_memory)
 {
-	__u32 old = self->ioas;
+	__u32 old = self->dev.ioas;
 	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = old };
 
 	/* With the legacy container there is nothing to wait for. */

@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 
 #include "kselftest_harness.h"
+#include "lib/process.h"
+#include "lib/system.h"
 #include "lib/vfio_migration.h"
 
 #define DRIVER	"vfio_migration_test_pci"
@@ -29,24 +29,12 @@ FIXTURE_TEARDOWN(driver)
 	mig_close(&self->dev);
 }
 
-/* Returns 0 or -errno. */
-static int write_file(const char *dir, const char *file, const char *text)
-{
-	char path[PATH_MAX];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 static int driver(const char *file, const char *device)
 {
-	return write_file("/sys/bus/pci/drivers/" DRIVER, file, device);
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/" DRIVER "/%s", file);
+	return __sys_write(path, device);
 }
 
 static bool is_bound(const char *device)
@@ -55,11 +43,6 @@ static bool is_bound(const char *device)
 
 	snprintf(path, sizeof(path), "%s/driver", device);
 	return !access(path, F_OK);
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, DRIVER, O_NONBLOCK) ? -errno : 0;
 }
 
 /* Can the device migrate? Then everything is in place. */
@@ -78,59 +61,6 @@ static bool works(struct mig_device *dev)
 
 TEST_F(driver, saves_and_loads)
 {
-	EXPECT_TRUE(works(&self->dev));
-}
-
-/* The PCI core resets the function without asking VFIO. */
-TEST_F(driver, x1_x2_reset_by_sysfs_from_every_state)
-{
-	int state, fd;
-
-	for (state = 0; state < MIG_STATES; state++) {
-		if (!mig_supports(self->dev.flags, state))
-			continue;
-		fd = mig_set(&self->dev, state);
-		ASSERT_EQ(0, write_file(mig_path(), "reset", "1"));
-		EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1] %s", mig_state_name(state));
-		if (fd < 0)
-			continue;
-		EXPECT_TRUE(state == RE ? write(fd, "x", 1) < 0 : mig_reads_nothing(fd))
-			TH_LOG("[X2] %s", mig_state_name(state));
-		close(fd);
-	}
-	EXPECT_TRUE(works(&self->dev));
-}
-
-static void *reset_by_sysfs(void *arg)
-{
-	atomic_bool *end = arg;
-
-	while (!*end)
-		/* EAGAIN: the device's lock is taken. */
-		write_file(mig_path(), "reset", "1");
-	return NULL;
-}
-
-TEST_F_TIMEOUT(driver, x4_reset_by_sysfs_races_saving, 60)
-{
-	atomic_bool end = false;
-	struct mig_buf buf = {};
-	pthread_t thread;
-	int i, fd;
-
-	ASSERT_EQ(0, pthread_create(&thread, NULL, reset_by_sysfs, &end));
-	for (i = 0; i < 300; i++) {
-		if (__mig_set(&self->dev, i % 2 ? SC : PC, &fd))
-			continue;
-		if (fd < 0)
-			continue;
-		mig_read(fd, &buf, MIG_WHOLE);
-		close(fd);
-	}
-	end = true;
-	pthread_join(thread, NULL);
-	mig_buf_free(&buf);
-	ASSERT_EQ(0, mig_reset(&self->dev));
 	EXPECT_TRUE(works(&self->dev));
 }
 
@@ -186,16 +116,16 @@ TEST_F(driver, s24_no_unload_while_a_stream_is_open)
 	int fd = mig_set(&self->dev, PC), i;
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EAGAIN, unload()) TH_LOG("the device is open");
+	EXPECT_EQ(-EAGAIN, module_unload(DRIVER)) TH_LOG("the device is open");
 	mig_close(&self->dev);
 	ASSERT_EQ(0, driver("unbind", self->dev.name));
-	EXPECT_EQ(-EAGAIN, unload()) TH_LOG("[S24] only the stream is open");
+	EXPECT_EQ(-EAGAIN, module_unload(DRIVER)) TH_LOG("[S24] only the stream is open");
 	EXPECT_TRUE(mig_reads_nothing(fd)) TH_LOG("[S23]");
 	close(fd);
 	/* The last put of a file may be left to a worker. */
-	for (i = 0; i < 100 && unload() == -EAGAIN; i++)
+	for (i = 0; i < 100 && module_unload(DRIVER) == -EAGAIN; i++)
 		usleep(50000);
-	EXPECT_EQ(-ENOENT, unload()) TH_LOG("[S24] the module is still there");
+	EXPECT_EQ(-ENOENT, module_unload(DRIVER)) TH_LOG("[S24] the module is still there");
 	ASSERT_EQ(0, system("modprobe " DRIVER));
 	/* The driver_override is still there, so that the device is bound again. */
 	ASSERT_TRUE(is_bound(mig_path()) || !driver("bind", self->dev.name));

@@ -81,7 +81,8 @@ static int open_cdev(struct mig_device *dev)
 	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ||
 	    ioctl(dev->container, IOMMU_IOAS_ALLOC, &ioas))
 		return -errno;
-	attach.pt_id = ioas.out_ioas_id;
+	dev->ioas = ioas.out_ioas_id;
+	attach.pt_id = dev->ioas;
 	return ioctl(dev->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
 }
 

@@ -46,6 +46,7 @@ struct mig_device {
 	int container;		/* or iommufd */
 	int group;
 	int fd;
+	__u32 ioas;		/* its address space, with an iommufd */
 	__u64 flags;		/* VFIO_MIGRATION_* */
 };
 
@@ -92,6 +93,10 @@ int mig_device_fd(struct mig_device *dev);
 int mig_reset(struct mig_device *dev);
 int mig_region(struct mig_device *dev, unsigned int index, struct vfio_region_info *info);
 void *mig_mmap(struct mig_device *dev, size_t *size);
+
+/* map.c: memory for its DMA */
+int mig_map(struct mig_device *dev, void *memory, __u64 iova, __u64 length, bool writable);
+int mig_unmap(struct mig_device *dev, __u64 iova, __u64 length);
 
 /* state.c: features and states */
 int mig_ioctl(int fd, unsigned long cmd, void *arg);

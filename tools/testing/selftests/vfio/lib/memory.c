@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory of the machine, and a control group for the test that has only this process and
+ * what it forks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "vfio_migration.h"
+
+#define ROOT	"/sys/fs/cgroup"
+
+static char group[64];
+
+long memory_available(void)
+{
+	char line[128];
+	FILE *file = fopen("/proc/meminfo", "r");
+	long kib = -1;
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %ld", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	if (kib < 0)
+		mig_die("no MemAvailable");
+	return kib;
+}
+
+bool cgroup_is_possible(const struct mig_device *dev)
+{
+	char text[256] = "";
+	int fd = open(ROOT "/cgroup.controllers", O_RDONLY);
+
+	if (fd < 0)
+		return false;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return dev && strstr(text, "memory") && !access(ROOT "/cgroup.subtree_control", W_OK);
+}
+
+static void write_file(const char *dir, const char *file, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		mig_die("%s > %s: %s", text, path, strerror(errno));
+	close(fd);
+}
+
+static void read_file(const char *file, char *text, size_t size)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		mig_die("%s: %s", path, strerror(errno));
+	n = read(fd, text, size - 1);
+	if (n < 0)
+		mig_die("%s: %s", path, strerror(errno));
+	text[n] = '\0';
+	close(fd);
+}
+
+/* From here on this process is charged for by a group of its own. */
+void cgroup_enter(void)
+{
+	snprintf(group, sizeof(group), ROOT "/vfio-migration.%d", getpid());
+	write_file(ROOT, "cgroup.subtree_control", "+memory");
+	if (mkdir(group, 0700))
+		mig_die("%s: %s", group, strerror(errno));
+	write_file(group, "cgroup.procs", "0");
+}
+
+/* What is still charged to the group goes with it. */
+void cgroup_leave(void)
+{
+	int i;
+
+	write_file(ROOT, "cgroup.procs", "0");
+	/* A child that was killed leaves it a little later. */
+	for (i = 0; rmdir(group); i++) {
+		if (errno != EBUSY || i == 1000)
+			mig_die("%s: %s", group, strerror(errno));
+		usleep(10000);
+	}
+}
+
+void cgroup_limit(long kib)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ld", kib * 1024);
+	write_file(group, "memory.max", text);
+}
+
+static long kib_of(const char *file)
+{
+	char text[64];
+
+	read_file(file, text, sizeof(text));
+	return strtoll(text, NULL, 10) / 1024;
+}
+
+long cgroup_charged(void)
+{
+	return kib_of("memory.current");
+}
+
+long cgroup_peak(void)
+{
+	return kib_of("memory.peak");
+}
+
+/* How often it happened, by the names in memory.events. */
+long cgroup_event(const char *name)
+{
+	char text[512], *at;
+
+	read_file("memory.events", text, sizeof(text));
+	for (at = strtok(text, "\n"); at; at = strtok(NULL, "\n"))
+		if (!strncmp(at, name, strlen(name)) && at[strlen(name)] == ' ')
+			return strtol(at + strlen(name), NULL, 10);
+	mig_die("no %s in memory.events", name);
+}
