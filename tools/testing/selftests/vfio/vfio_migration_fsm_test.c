@@ -393,7 +393,7 @@ static unsigned int arcs_seen(const struct walker *w)
 	return seen;
 }
 
-static void walk(struct __test_metadata *_metadata)
+static void walk_alone(struct __test_metadata *_metadata)
 {
 	const char *const path[] = { mig_path() };
 	struct walker w;
@@ -414,13 +414,14 @@ static void walk(struct __test_metadata *_metadata)
 	FIXTURE_TEARDOWN(_fixture) { } \
 	TEST_F(_fixture, _name) \
 	{ \
-		walk(_metadata); \
-	}
+		walk_alone(_metadata); \
+	} \
+	struct _mig_end_ ## _fixture
 
-WALK(with_none, a1_a5_random_walk)
-WALK(with_p2p, a2_a5_random_walk)
-WALK(with_precopy, a3_a5_random_walk)
-WALK(with_both, a4_a5_random_walk)
+WALK(with_none, a1_a5_random_walk);
+WALK(with_p2p, a2_a5_random_walk);
+WALK(with_precopy, a3_a5_random_walk);
+WALK(with_both, a4_a5_random_walk);
 
 static bool with_none(const struct mig_device *dev)
 {
