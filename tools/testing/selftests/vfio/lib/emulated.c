@@ -57,17 +57,22 @@ void emu_write(struct emulated *emu, __u64 offset, __u32 value)
 		mig_die("write of register %#llx: %s", offset, strerror(errno));
 }
 
-/* The number of ticks, whose halves are read one by one. */
-__u64 emu_ticks(struct emulated *emu)
+/* A counter whose halves are read one by one: the low one, then the high one behind it. */
+__u64 emu_count(struct emulated *emu, __u64 offset)
 {
-	__u32 high, low, again = emu_read(emu, EMU_TICK_SEQ_HI);
+	__u32 high, low, again = emu_read(emu, offset + 4);
 
 	do {
 		high = again;
-		low = emu_read(emu, EMU_TICK_SEQ_LO);
-		again = emu_read(emu, EMU_TICK_SEQ_HI);
+		low = emu_read(emu, offset);
+		again = emu_read(emu, offset + 4);
 	} while (again != high);
 	return (__u64)high << 32 | low;
+}
+
+__u64 emu_ticks(struct emulated *emu)
+{
+	return emu_count(emu, EMU_TICK_SEQ_LO);
 }
 
 void emu_config(struct emulated *emu, unsigned char *config)

@@ -41,6 +41,7 @@ int emu_open(struct emulated *emu, const char *path);
 void emu_close(struct emulated *emu);
 __u32 emu_read(struct emulated *emu, __u64 offset);
 void emu_write(struct emulated *emu, __u64 offset, __u32 value);
+__u64 emu_count(struct emulated *emu, __u64 offset);
 __u64 emu_ticks(struct emulated *emu);
 void emu_config(struct emulated *emu, unsigned char *config);
 void emu_fill(struct emulated *emu, uint64_t seed);
