@@ -3,6 +3,7 @@
 //! `check`: is a saved stream whole and undamaged, as far as can be told without a device?
 
 use crate::error::{Error, Result, Status};
+use crate::ioctl;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text;
@@ -12,25 +13,23 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Opens a file to read a stream from, `-` being standard input; its length where it has one.
-pub(crate) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>)> {
-    if path.as_os_str() == "-" {
-        return Ok((Box::new(io::stdin()), None));
-    }
+pub(crate) fn open(path: &Path) -> Result<(File, Option<u64>)> {
     let open = || -> io::Result<(File, Option<u64>)> {
-        let file = File::open(path)?;
+        let file = match path.as_os_str() == "-" {
+            true => ioctl::duplicate(libc::STDIN_FILENO)?.into(),
+            false => File::open(path)?,
+        };
         let meta = file.metadata()?;
         if meta.is_dir() {
             return Err(io::Error::from_raw_os_error(libc::EISDIR));
         }
         Ok((file, meta.is_file().then_some(meta.len())))
     };
-    let (file, length) =
-        open().map_err(|error| Error::failed(format!("cannot open {}", path.display()), &error))?;
-    Ok((Box::new(file), length))
+    open().map_err(|error| Error::failed(format!("cannot open {}", path.display()), &error))
 }
 
 /// A reader that moves a bar.
-struct Counted<'a>(Box<dyn Read>, &'a Progress);
+struct Counted<'a>(File, &'a Progress);
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -105,11 +105,19 @@ impl Interrupt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// For tests with an [`Interrupt`]: a signal is for all of them at once.
+    pub(crate) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     #[test]
     fn a_signal_wakes_who_waits_and_stays() {
+        let _alone = alone();
         let interrupt = Interrupt::new().unwrap();
         let (silent, _writer) = UnixStream::pair().unwrap();
         let wait = |most| interrupt.wait(silent.as_fd(), PollFlags::IN, most);

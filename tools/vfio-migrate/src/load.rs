@@ -5,14 +5,21 @@
 use crate::check;
 use crate::device::{By, Device, Step};
 use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Wait};
 use crate::output;
 use crate::progress::Progress;
 use crate::source::{Sink, BUFFER};
 use crate::summary;
 use crate::target::Target;
+use rustix::event::PollFlags;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long one wait for input is.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to do beside the loading.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +40,7 @@ pub(crate) fn run(device: &str, file: &Path, extra: Extra, by: By) -> Result {
     let (mut input, length) = check::open(file)?;
     let device = Device::open(device, by)?;
     let progress = Progress::new("loading", length);
-    let loaded = feed(&device, &mut *input, file, &interrupt, &progress);
+    let loaded = feed(&device, &mut input, file, &interrupt, &progress);
     progress.end();
     // What was loaded halfway is nobody's state.
     let (steps, bytes) = loaded.map_err(|error| device.recover(error, false))?;
@@ -43,7 +50,7 @@ pub(crate) fn run(device: &str, file: &Path, extra: Extra, by: By) -> Result {
 
 fn feed(
     device: &Device,
-    input: &mut dyn Read,
+    input: &mut File,
     file: &Path,
     interrupt: &Interrupt,
     progress: &Progress,
@@ -52,6 +59,10 @@ fn feed(
     let mut buffer = vec![0; BUFFER];
     let mut bytes = 0;
     loop {
+        // Standard input may keep us waiting.
+        if interrupt.wait(input.as_fd(), PollFlags::IN, PAUSE)? == Wait::TimedOut {
+            continue;
+        }
         match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {

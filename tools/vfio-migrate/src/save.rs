@@ -4,34 +4,63 @@
 
 use crate::device::{By, Device};
 use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Wait};
+use crate::ioctl;
 use crate::output;
 use crate::progress::Progress;
 use crate::source::{Plan, Sink, Source};
 use crate::summary;
+use rustix::event::PollFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// Where a stream is saved.
-enum Destination {
+enum Place {
     /// A file, which gets its name when it is whole.
     New(NamedTempFile, PathBuf),
     /// Something that is there already and no regular file: a pipe, a device.
-    Stream(Box<dyn Write>, PathBuf),
+    Stream(File, PathBuf),
 }
 
-impl Destination {
+/// As much as can be written to a pipe at once, without waiting, when `poll()` says that there is
+/// room.
+const PIPE_BUF: usize = 4096;
+
+/// How long one wait for a reader is.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A destination, and what may interrupt the wait for it.
+struct Destination<'a> {
+    place: Place,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Destination<'a> {
+    fn open(path: &Path, interrupt: &'a Interrupt) -> Result<Self> {
+        let place = Place::open(path)?;
+        Ok(Destination { place, interrupt })
+    }
+
+    fn finish(self) -> Result {
+        self.place.finish()
+    }
+}
+
+impl Place {
     fn open(path: &Path) -> Result<Self> {
         let refused =
             |error: io::Error| Error::failed(format!("cannot write {}", path.display()), &error);
         if path.as_os_str() == "-" {
-            return Ok(Destination::Stream(Box::new(io::stdout()), path.into()));
+            let file = ioctl::duplicate(libc::STDOUT_FILENO).map_err(refused)?;
+            return Ok(Place::Stream(file.into(), path.into()));
         }
         if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
             let file = OpenOptions::new().write(true).open(path).map_err(refused)?;
-            return Ok(Destination::Stream(Box::new(file), path.into()));
+            return Ok(Place::Stream(file, path.into()));
         }
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -46,11 +75,11 @@ impl Destination {
             .suffix(".partial")
             .tempfile_in(folder)
             .map_err(refused)?;
-        Ok(Destination::New(file, path.into()))
+        Ok(Place::New(file, path.into()))
     }
 
     fn refused(&self, error: &io::Error) -> Error {
-        let (Destination::New(_, path) | Destination::Stream(_, path)) = self;
+        let (Place::New(_, path) | Place::Stream(_, path)) = self;
         let refused = Error::failed(format!("cannot write {}", path.display()), error);
         match error.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => refused.hint(
@@ -63,16 +92,16 @@ impl Destination {
     /// The stream is whole: it is on the disk, and has its name.
     fn finish(mut self) -> Result {
         let result = match &mut self {
-            Destination::New(file, _) => file.as_file().sync_all(),
-            Destination::Stream(stream, _) => stream.flush(),
+            Place::New(file, _) => file.as_file().sync_all(),
+            Place::Stream(stream, _) => stream.flush(),
         };
         if let Err(error) = result {
             return Err(self.refused(&error));
         }
         match self {
-            Destination::New(file, path) => persist(file, &path)
+            Place::New(file, path) => persist(file, &path)
                 .map_err(|error| Error::failed(format!("cannot write {}", path.display()), &error)),
-            Destination::Stream(..) => Ok(()),
+            Place::Stream(..) => Ok(()),
         }
     }
 }
@@ -91,13 +120,28 @@ fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-impl Sink for Destination {
-    fn put(&mut self, bytes: &[u8]) -> Result {
-        let result = match self {
-            Destination::New(file, _) => file.write_all(bytes),
-            Destination::Stream(stream, _) => stream.write_all(bytes),
+impl Sink for Destination<'_> {
+    fn put(&mut self, mut bytes: &[u8]) -> Result {
+        let result = match &mut self.place {
+            Place::New(file, _) => file.write_all(bytes),
+            // Its reader may take its time, and a signal is not to wait for that.
+            Place::Stream(file, _) => loop {
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                let ready = self.interrupt.wait(file.as_fd(), PollFlags::OUT, PAUSE)?;
+                if ready == Wait::TimedOut {
+                    continue;
+                }
+                match file.write(&bytes[..bytes.len().min(PIPE_BUF)]) {
+                    Ok(0) => break Err(libc_error(libc::EIO)),
+                    Ok(count) => bytes = &bytes[count..],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                }
+            },
         };
-        result.map_err(|error| self.refused(&error))
+        result.map_err(|error| self.place.refused(&error))
     }
 }
 
@@ -105,7 +149,7 @@ impl Sink for Destination {
 pub(crate) fn run(device: &str, file: &Path, plan: &Plan, by: By) -> Result {
     let interrupt = Interrupt::new()?;
     // A place that cannot be written to should not stop a device.
-    let mut destination = Destination::open(file)?;
+    let mut destination = Destination::open(file, &interrupt)?;
     let device = Device::open(device, by)?;
     let progress = Progress::new("saving", None);
     let saved = Source::save(&device, plan, &mut destination, &interrupt, &progress)
@@ -133,13 +177,16 @@ pub(crate) fn run(device: &str, file: &Path, plan: &Plan, by: By) -> Result {
 mod tests {
     use super::*;
     use crate::error::Status;
+    use crate::interrupt::tests::alone;
 
     #[test]
     fn a_file_has_its_name_only_when_it_is_whole() {
+        let _alone = alone();
+        let interrupt = Interrupt::new().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         fs::write(&path, "old").unwrap();
-        let mut file = Destination::open(&path).unwrap();
+        let mut file = Destination::open(&path, &interrupt).unwrap();
         file.put(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
@@ -147,7 +194,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
-        let mut file = Destination::open(&path).unwrap();
+        let mut file = Destination::open(&path, &interrupt).unwrap();
         file.put(b"new").unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -156,11 +203,13 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_written_to_as_it_is() {
-        let mut full = Destination::open(Path::new("/dev/full")).unwrap();
+        let _alone = alone();
+        let interrupt = Interrupt::new().unwrap();
+        let mut full = Destination::open(Path::new("/dev/full"), &interrupt).unwrap();
         let error = full.put(b"x").unwrap_err();
         assert_eq!(error.status, Status::Failed);
         assert!(error.to_string().contains("Make room"), "{error}");
-        assert!(Destination::open(Path::new("/")).is_err());
-        assert!(Destination::open(Path::new("/nowhere/file")).is_err());
+        assert!(Place::open(Path::new("/")).is_err());
+        assert!(Place::open(Path::new("/nowhere/file")).is_err());
     }
 }
