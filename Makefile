@@ -54,6 +54,10 @@ check: export MAKEFLAGS :=
 check:
 	tools/testing/vfio/check $(SUITES)
 
+fuzz: export MAKEFLAGS :=
+fuzz:
+	tools/testing/vfio/fuzz/run -m $(or $(MINUTES),1) $(TARGETS)
+
 demo: export MAKEFLAGS :=
 demo:
 	tools/vm/run --memory 2048 --timeout 600 --modprobe vfio_migration_emulated -- tools/testing/vfio/qemu/demo
@@ -62,6 +66,7 @@ help:
 	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
 	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
 	@echo '  check           all tests; SUITES="NAME..." only these'
+	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
 	@echo '  env             only what the two need: toolchain, QEMU, kernels'
 	@echo
 	@echo 'For ones own kernel (7.3 with CONFIG_RUST=y), KDIR=its build folder:'
@@ -76,4 +81,4 @@ help:
 	@echo
 	@echo 'Without KDIR the kernel is the running one, or the one of the environment.'
 
-.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check demo help
+.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check fuzz demo help
