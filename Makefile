@@ -35,7 +35,7 @@ modules modules_install clean:
 	+$(kbuild) $@
 	$(if $(filter clean,$@),$(RM) -r $(or $(MO),.)/doc rust-project.json)
 
-rust-files = $(shell find rust drivers tools -name '*.rs' ! -name '*_generated.rs')
+rust-files = $(shell find rust drivers tools -name target -prune -o -name '*.rs' ! -name '*_generated.rs' -print)
 
 rustfmt:
 	$(enter) rustfmt --edition 2021 $(rust-files)
