@@ -58,6 +58,10 @@ fuzz: export MAKEFLAGS :=
 fuzz:
 	tools/testing/vfio/fuzz/run -m $(or $(MINUTES),1) $(TARGETS)
 
+soak: export MAKEFLAGS :=
+soak:
+	tools/testing/vfio/check selftests-build soak
+
 demo: export MAKEFLAGS :=
 demo:
 	tools/vm/run --memory 2048 --timeout 600 --modprobe vfio_migration_emulated -- tools/testing/vfio/qemu/demo
@@ -66,6 +70,7 @@ help:
 	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
 	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
 	@echo '  check           all tests; SUITES="NAME..." only these'
+	@echo '  soak            SESSIONS=10000 on the debug kernel, of which nothing may be left'
 	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
 	@echo '  env             only what the two need: toolchain, QEMU, kernels'
 	@echo
@@ -81,4 +86,4 @@ help:
 	@echo
 	@echo 'Without KDIR the kernel is the running one, or the one of the environment.'
 
-.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check fuzz demo help
+.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check soak fuzz demo help

@@ -123,7 +123,7 @@ static __u64 weigh(size_t word, __u64 value)
 	return value * (2 * (word % PAGE_WORDS) + 1);
 }
 
-static void expect_store(struct device *dev, size_t word, __u64 value)
+void device_expect(struct device *dev, size_t word, __u64 value)
 {
 	dev->sums[word / PAGE_WORDS] += weigh(word, value) - weigh(word, dev->shadow[word]);
 	dev->shadow[word] = value;
@@ -133,13 +133,13 @@ __u64 device_expect_store(struct device *dev, size_t word)
 {
 	__u64 value = next_random(dev);
 
-	expect_store(dev, word, value);
+	device_expect(dev, word, value);
 	return value;
 }
 
 static void store(struct device *dev, size_t word, __u64 value)
 {
-	expect_store(dev, word, value);
+	device_expect(dev, word, value);
 	put(&dev->mem[word], value);
 	dev->stores++;
 }

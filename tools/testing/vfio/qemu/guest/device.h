@@ -64,12 +64,14 @@ __u32 reg_read(struct device *dev, unsigned int reg);
 void reg_write(struct device *dev, unsigned int reg, __u32 value);
 __u64 read_pair(struct device *dev, unsigned int low, unsigned int high);
 
-/* Something new for a word of BAR2, which the caller brings there. */
+/* The caller brings this, or something new, to a word of BAR2. */
+void device_expect(struct device *dev, size_t word, __u64 value);
 __u64 device_expect_store(struct device *dev, size_t word);
 
 void dma_start(struct device *dev);
 void dma_check_pages(struct device *dev);
 void dma_copy(struct device *dev, size_t page, bool to_device);
+void dma_copy_to_peer(struct device *dev, struct device *peer, size_t page);
 
 /* Interrupts that the engine raised. */
 __u64 dma_interrupts(struct device *dev);

@@ -135,7 +135,7 @@ void dma_check_pages(struct device *dev)
 }
 
 /* One copy, which may begin on one host and end on another. */
-static void copy(struct device *dev, __u64 offset, __u32 length, __u32 command)
+static void copy(struct device *dev, void *memory, __u64 offset, __u32 length, __u32 command)
 {
 	struct dma *dma = &dev->dma;
 	unsigned int n = dma->copies % DMA_QUEUES;
@@ -143,7 +143,7 @@ static void copy(struct device *dev, __u64 offset, __u32 length, __u32 command)
 	struct descriptor *descriptor = dma->descriptors[n];
 
 	descriptor += done % DESCRIPTORS;
-	descriptor->address = (__u64)dma->buffer;
+	descriptor->address = (__u64)memory;
 	descriptor->offset = offset;
 	descriptor->length = length;
 	descriptor->command = command;
@@ -170,12 +170,23 @@ void dma_copy(struct device *dev, size_t page, bool to_device)
 	if (to_device) {
 		for (i = RECORD_WORDS; i < PAGE_WORDS; i++)
 			buffer[i - RECORD_WORDS] = device_expect_store(dev, first + i);
-		copy(dev, (first + RECORD_WORDS) * 8, PAGE_SIZE - RECORD_WORDS * 8, TO_DEVICE);
+		copy(dev, buffer, (first + RECORD_WORDS) * 8, PAGE_SIZE - RECORD_WORDS * 8,
+		     TO_DEVICE);
 		return;
 	}
-	copy(dev, first * 8, PAGE_SIZE, TO_MEMORY);
+	copy(dev, buffer, first * 8, PAGE_SIZE, TO_MEMORY);
 	for (i = RECORD_WORDS; i < PAGE_WORDS; i++)
 		if (load(&buffer[i]) != dev->shadow[first + i])
 			fail("page %zu: word %zu came by DMA as %llx, written was %llx", page, i,
 			     buffer[i], dev->shadow[first + i]);
+}
+
+/* The same for the memory of another device, by peer-to-peer DMA. */
+void dma_copy_to_peer(struct device *dev, struct device *peer, size_t page)
+{
+	size_t first = page * PAGE_WORDS + RECORD_WORDS, i;
+
+	for (i = 0; i < PAGE_WORDS - RECORD_WORDS; i++)
+		device_expect(peer, first + i, dev->shadow[first + i]);
+	copy(dev, &peer->mem[first], first * 8, PAGE_SIZE - RECORD_WORDS * 8, TO_MEMORY);
 }

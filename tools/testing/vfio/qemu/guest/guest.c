@@ -30,6 +30,7 @@
 static struct device devices[DEVICES];
 static unsigned int n_devices;
 static __u64 id, last_step_ms, longest_gap_ms;
+static bool peer_to_peer;
 
 /* Sums over all devices, but for the checks: those that each has been through. */
 static void report(const char *what)
@@ -76,14 +77,17 @@ static __u64 number(const char *digits, unsigned int base)
 static void obey(const char *line)
 {
 	const char *stores = after(line, "stores "), *reinit = after(line, "reinit");
+	const char *peers = after(line, "peers ");
 	unsigned int i;
 
-	if (!stores && !(reinit && !*reinit))
+	if (!stores && !(reinit && !*reinit) && !peers)
 		fail("what is '%s'?", line);
+	if (peers)
+		peer_to_peer = number(peers, 10);
 	for (i = 0; i < n_devices; i++) {
 		if (stores)
 			devices[i].stores_per_step = number(stores, 10);
-		else
+		else if (reinit)
 			device_reinit(&devices[i]);
 	}
 	say("guest: done %s\n", line);
@@ -128,6 +132,9 @@ static void step(void)
 		if (steps % STEPS_PER_COPY == 0)
 			dma_copy(&devices[i], steps % devices[i].pages,
 				 steps / STEPS_PER_COPY % 2);
+		if (peer_to_peer)
+			dma_copy_to_peer(&devices[i], &devices[(i + 1) % n_devices],
+					 steps % devices[i].pages);
 		if (steps % STEPS_PER_IRQ == 0)
 			device_check_interrupt(&devices[i], steps / STEPS_PER_IRQ);
 	}
