@@ -33,6 +33,7 @@ pub mod migration;
 pub mod protocol;
 mod resume;
 mod save;
+mod turn;
 
 use kernel::prelude::*;
 

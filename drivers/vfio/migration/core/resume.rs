@@ -18,7 +18,8 @@ use crate::{
         Parser,
         {self as protocol}, //
     },
-    Crc32c,
+    turn,
+    Crc32c, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -142,16 +143,7 @@ impl<'a, B: Backend> Writer<'a, B> {
     /// - `EAGAIN` if somebody is writing and `wait` does not allow to wait.
     /// - `ERESTARTSYS` for a signal.
     fn enter(file: &'a ResumeFile<B>, wait: Wait) -> Result<Self> {
-        let mut gate = file.gate.lock();
-        while gate.writing {
-            if wait == Wait::No {
-                return Err(EAGAIN);
-            }
-            if file.waker.0.wait_interruptible(&mut gate) {
-                return Err(ERESTARTSYS);
-            }
-        }
-        gate.writing = true;
+        let mut gate = turn::take(&file.gate, &file.waker, wait, |gate| &mut gate.writing)?;
         let bounce = gate.bounce.take();
         Ok(Self { file, bounce })
     }

@@ -11,10 +11,13 @@ use super::{
     SaveFile,
     Stage, //
 };
-use crate::backend::{
-    Backend,
-    Pending,
-    Phase, //
+use crate::{
+    backend::{
+        Backend,
+        Pending,
+        Phase, //
+    },
+    turn,
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -54,16 +57,9 @@ impl<'a, B: Backend> Reader<'a, B> {
     /// - `EAGAIN` if somebody is reading and `wait` does not allow to wait.
     /// - `ERESTARTSYS` for a signal.
     fn enter(file: &'a SaveFile<B>, wait: Wait) -> Result<Self> {
-        let mut queue = file.queue.lock();
-        while queue.reading {
-            if wait == Wait::No {
-                return Err(EAGAIN);
-            }
-            if file.waker.0.wait_interruptible(&mut queue) {
-                return Err(ERESTARTSYS);
-            }
-        }
-        queue.reading = true;
+        drop(turn::take(&file.queue, &file.waker, wait, |queue| {
+            &mut queue.reading
+        })?);
         Ok(Self(file))
     }
 }
