@@ -8,6 +8,8 @@
 //!
 //! [`include/uapi/linux/vfio.h`]: srctree/include/uapi/linux/vfio.h
 
+use core::ffi::CStr;
+
 /// What the user may tell a state, or an arc, by: its name in the uAPI.
 macro_rules! state_name {
     (Error) => {
@@ -213,6 +215,14 @@ impl Features {
     }
 }
 
+/// The string with its final zero, which it must have: this is evaluated by the compiler.
+const fn word(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(word) => word,
+        Err(_) => panic!("no C string"),
+    }
+}
+
 /// Declares [`Arc`]. `@ direct` marks an arc that stands for a way through a peer-to-peer state, and
 /// so exists only where the peer-to-peer states do not.
 macro_rules! arcs {
@@ -251,6 +261,15 @@ macro_rules! arcs {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Arc::$arc => concat!(state_name!($from), " -> ", state_name!($to)),)*
+                }
+            }
+
+            /// Both states in one word, for names of files and of places.
+            pub const fn word(self) -> &'static CStr {
+                match self {
+                    $(Arc::$arc => const {
+                        word(concat!(state_name!($from), "-", state_name!($to), "\0"))
+                    },)*
                 }
             }
 

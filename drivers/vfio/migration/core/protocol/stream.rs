@@ -199,6 +199,31 @@ mod tests {
     }
 
     #[test]
+    fn every_header_is_shown() {
+        let stream = stream();
+        for most in [1, HEADER_LEN, STREAM_LEN] {
+            let mut parser = Parser::<Bitwise>::new(POLICY);
+            let mut seen = [0; 5];
+            let mut count = 0;
+            for mut piece in stream.chunks(most) {
+                while parser.push_and_show(&mut piece, |header| {
+                    seen[count] = header.tag;
+                    count += 1;
+                }) != Ok(Event::More)
+                {}
+            }
+            let tags = [
+                TAG_IDENTITY,
+                TAG_STOP_COPY_SIZE,
+                TAG_DATA,
+                TAG_CHECKSUM,
+                TAG_TRAILER,
+            ];
+            assert_eq!(seen, tags);
+        }
+    }
+
+    #[test]
     fn a_cut_stream_is_refused() {
         let stream = stream();
         for length in 0..stream.len() {

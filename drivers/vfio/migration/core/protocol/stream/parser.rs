@@ -168,7 +168,20 @@ impl<C: Crc> Parser<C> {
     ///
     /// Where the stream must be refused. Every later call returns the same error.
     pub fn push<'a>(&mut self, input: &mut &'a [u8]) -> Result<Event<'a>, Error> {
-        self.step(input).inspect_err(|&error| {
+        self.push_and_show(input, |_| {})
+    }
+
+    /// As [`push`](Parser::push), and shows each header to `show` before it is judged.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Parser::push).
+    pub fn push_and_show<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        show: impl FnMut(Header),
+    ) -> Result<Event<'a>, Error> {
+        self.step(input, show).inspect_err(|&error| {
             self.phase = Phase::Failed(error);
         })
     }
@@ -198,7 +211,11 @@ impl<C: Crc> Parser<C> {
         }
     }
 
-    fn step<'a>(&mut self, input: &mut &'a [u8]) -> Result<Event<'a>, Error> {
+    fn step<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        mut show: impl FnMut(Header),
+    ) -> Result<Event<'a>, Error> {
         loop {
             match self.phase {
                 Phase::Failed(error) => return Err(error),
@@ -208,7 +225,9 @@ impl<C: Crc> Parser<C> {
                     if !self.collect(input, HEADER_LEN) {
                         return Ok(Event::More);
                     }
-                    if let Some(event) = self.header()? {
+                    let header = Header::decode(&field(&self.buffer, 0));
+                    show(header);
+                    if let Some(event) = self.header(header)? {
                         return Ok(event);
                     }
                 }
@@ -250,9 +269,7 @@ impl<C: Crc> Parser<C> {
     }
 
     /// Judges a header and says what follows it.
-    fn header<'a>(&mut self) -> Result<Option<Event<'a>>, Error> {
-        let bytes: [u8; HEADER_LEN] = field(&self.buffer, 0);
-        let header = Header::decode(&bytes);
+    fn header<'a>(&mut self, header: Header) -> Result<Option<Event<'a>>, Error> {
         let first = self.before.records == 0;
 
         if header.size > self.policy.max_record {
