@@ -21,4 +21,13 @@ bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb);
 int rust_helper_vfio_wait_idle_killable(atomic_t *busy);
 void rust_helper_vfio_set_idle(atomic_t *busy);
 
+void rust_helper_vfio_trace_arc(const char *device, u32 from, u32 to, int ret, u64 ns);
+void rust_helper_vfio_trace_chunk(const char *device, u64 session, const char *phase,
+				  u64 len, bool initial, u64 ns);
+void rust_helper_vfio_trace_round(const char *device, u64 session, u64 round, u64 bytes);
+void rust_helper_vfio_trace_record(const char *device, u64 session, u32 tag, u32 flags,
+				   u64 size, bool load);
+void rust_helper_vfio_trace_reset(const char *device, u32 from, u64 ns);
+void rust_helper_vfio_trace_error(const char *device, const char *where, int error);
+
 #endif

@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    debugfs::Dir,
     device::{
         self,
         Device,
@@ -538,6 +539,11 @@ impl<T: Operations> Registration<T> {
         }
         // SAFETY: The device is allocated and complete.
         to_result(unsafe { bindings::vfio_register_emulated_iommu_dev(device.as_raw()) })?;
+        // SAFETY: The device is registered, and its driver is not done with binding it. Its data is
+        // dropped by `release`, which comes after it is unregistered.
+        if let Some(dir) = unsafe { Dir::of_device(device.as_raw()) } {
+            device.data().driver.migration().registered(&dir);
+        }
         // INVARIANT: The device is registered.
         Ok(Self(device))
     }

@@ -52,9 +52,10 @@ pub trait Driver: emulated::Operations {
     /// What the devices share; it belongs to the parent.
     type Shared: Send + Sync;
 
-    /// Makes the data of a new device of the type `TYPES[kind]`, whose DMA is to `memory`.
+    /// Makes the data of the new device `device` of the type `TYPES[kind]`, whose DMA is to `memory`.
     fn new(
         shared: &Self::Shared,
+        device: &device::Device<device::Bound>,
         kind: usize,
         memory: Arc<UserMemory>,
     ) -> impl PinInit<Self, Error>;
@@ -176,7 +177,10 @@ impl<T: Driver> Parent<T> {
             // SAFETY: As above.
             let dev = unsafe { &raw mut (*mdev).dev };
             let memory = UserMemory::new()?;
-            let init = T::new(&inner.shared, kind, memory.clone());
+            // SAFETY: The device is valid and being bound. `Device` is a transparent wrapper of
+            // `struct device`.
+            let device = unsafe { &*dev.cast::<device::Device<device::Bound>>() };
+            let init = T::new(&inner.shared, device, kind, memory.clone());
             // SAFETY: The device is valid, and being bound to its driver.
             let registration = unsafe { emulated::Registration::<T>::new(dev, memory, init) }?;
             let data = KBox::new(registration, GFP_KERNEL)?.into_foreign();

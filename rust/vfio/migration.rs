@@ -9,6 +9,7 @@
 
 use crate::{
     bindings,
+    debugfs::Dir,
     device::{
         Device,
         Handle, //
@@ -43,6 +44,10 @@ pub trait Operations: Send + Sync {
 
     /// The `VFIO_MIGRATION_*` feature bits; constant.
     fn flags(&self) -> u32;
+
+    /// The device is registered, and has a folder in debugfs for what may be of interest. User space
+    /// may have the device open already.
+    fn registered<'a>(&'a self, _dir: &Dir<'a>) {}
 
     /// Brings the device into state `new`. Returns the file of a data transfer that this begins.
     fn set_state(&self, device: &dyn AsHandle, new: Self::State) -> Result<Option<ARef<File>>>;

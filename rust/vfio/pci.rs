@@ -19,6 +19,7 @@ pub use id::DeviceId;
 
 use crate::{
     bindings,
+    debugfs::Dir,
     device::{
         Device,
         Owned, //
@@ -148,6 +149,11 @@ impl<T: Driver> Adapter<T> {
                 // SAFETY: As above.
                 unsafe { bindings::dev_set_drvdata(dev, core::ptr::null_mut()) }
             })?;
+            // SAFETY: The device is registered, and its driver is not done with binding it. Its data
+            // is dropped by `release`, which comes after it is unregistered.
+            if let Some(dir) = unsafe { Dir::of_device(device.as_raw()) } {
+                device.data().migration().registered(&dir);
+            }
             // The reference belongs to the driver data, until `remove`.
             device.into_raw();
             Ok(0)

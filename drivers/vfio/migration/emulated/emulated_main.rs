@@ -34,6 +34,7 @@ mod tracker;
 use backend::Emulated;
 use device::Device;
 use kernel::{
+    device as kernel_device,
     prelude::*,
     sync::Arc, //
 };
@@ -186,7 +187,12 @@ impl mdev::Driver for Mdev {
     /// The queue on which devices tick and chunks are made.
     type Shared = Arc<Queue>;
 
-    fn new(queue: &Arc<Queue>, kind: usize, memory: Arc<UserMemory>) -> impl PinInit<Self, Error> {
+    fn new(
+        queue: &Arc<Queue>,
+        _device: &kernel_device::Device<kernel_device::Bound>,
+        kind: usize,
+        memory: Arc<UserMemory>,
+    ) -> impl PinInit<Self, Error> {
         let queue = queue.clone();
         pin_init::pin_init_scope(move || {
             let features = *FEATURES.get(kind).ok_or(EINVAL)?;

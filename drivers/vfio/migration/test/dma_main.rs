@@ -11,6 +11,7 @@ mod engine;
 use backend::Memory;
 use engine::Engine;
 use kernel::{
+    device,
     prelude::*,
     static_lock_class,
     sync::Arc, //
@@ -128,7 +129,12 @@ impl mdev::Driver for Mdev {
     /// The queue for DMA in the background and for chunks.
     type Shared = Arc<Queue>;
 
-    fn new(queue: &Arc<Queue>, _kind: usize, memory: Arc<UserMemory>) -> impl PinInit<Self, Error> {
+    fn new(
+        queue: &Arc<Queue>,
+        _device: &device::Device<device::Bound>,
+        _kind: usize,
+        memory: Arc<UserMemory>,
+    ) -> impl PinInit<Self, Error> {
         let queue = queue.clone();
         pin_init::pin_init_scope(move || {
             let backend = Memory::new()?;

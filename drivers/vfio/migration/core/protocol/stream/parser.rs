@@ -171,7 +171,7 @@ impl<C: Crc> Parser<C> {
         self.push_and_show(input, |_| {})
     }
 
-    /// As [`push`](Parser::push), and shows each header to `show` before it is judged.
+    /// As [`push`](Parser::push), and shows each header to `show` that is accepted.
     ///
     /// # Errors
     ///
@@ -226,8 +226,9 @@ impl<C: Crc> Parser<C> {
                         return Ok(Event::More);
                     }
                     let header = Header::decode(&field(&self.buffer, 0));
+                    let event = self.header(header)?;
                     show(header);
-                    if let Some(event) = self.header(header)? {
+                    if let Some(event) = event {
                         return Ok(event);
                     }
                 }
