@@ -35,6 +35,15 @@ pub enum Failure {
     Lost(Error),
 }
 
+impl Failure {
+    /// The error, whatever it means.
+    pub(crate) fn error(&self) -> Error {
+        match self {
+            Failure::Kept(error) | Failure::Lost(error) => *error,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     /// An error that is passed on came before anything was changed.
     fn from(error: Error) -> Self {

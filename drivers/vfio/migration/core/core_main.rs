@@ -23,6 +23,8 @@
 //! 2. `SaveFile::session`, `ResumeFile::session`: the session, over one call of the backend.
 //! 3. `SaveFile::queue`, `ResumeFile::gate`: what has passed and who is reading or writing.
 //!
+//! Below these, and below a backend's own, are those of `monitor`.
+//!
 //! Whoever copies from or to user memory owns the buffer it copies, and no lock.
 
 #![crate_name = "vfio_migration"]
@@ -30,10 +32,12 @@
 pub mod backend;
 mod kunit;
 pub mod migration;
+mod monitor;
 pub mod protocol;
 mod resume;
 mod save;
 mod turn;
+mod watched;
 
 use kernel::prelude::*;
 

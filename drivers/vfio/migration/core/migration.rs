@@ -10,8 +10,13 @@ use crate::{
     backend::{
         Backend,
         Failure,
-        Phase,
-        QuietArc, //
+        Phase, //
+    },
+    monitor::{
+        since,
+        Direction,
+        Monitor,
+        Restart, //
     },
     protocol::{
         fsm::{
@@ -27,8 +32,10 @@ use crate::{
         framing,
         SaveFile, //
     },
+    watched::Watched, //
 };
 use kernel::{
+    device,
     fs::File,
     prelude::*,
     sync::{
@@ -36,8 +43,10 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::Instant, //
 };
 use vfio::{
+    debugfs::Dir,
     migration::{
         AsHandle,
         Operations, //
@@ -52,7 +61,7 @@ use vfio::{
 /// Live migration of a device with the backend `B`.
 #[pin_data]
 pub struct Migration<B: Backend> {
-    backend: Arc<B>,
+    backend: Watched<B>,
     queue: Arc<Queue>,
     #[pin]
     inner: Mutex<Inner<B>>,
@@ -76,28 +85,43 @@ enum Session<B: Backend> {
 }
 
 impl<B: Backend> Migration<B> {
-    /// A device that is running. Chunks are made on `queue`.
-    pub fn new(backend: Arc<B>, queue: Arc<Queue>) -> impl PinInit<Self> {
-        pin_init!(Self {
-            backend,
+    /// A device that is running: the VFIO device of `parent`, whose name it has in traces. Chunks are
+    /// made on `queue`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory.
+    pub fn new(
+        parent: &device::Device,
+        backend: Arc<B>,
+        queue: Arc<Queue>,
+    ) -> Result<impl PinInit<Self, Error>> {
+        let monitor = Monitor::new(parent.name(), backend.features())?;
+        let monitor = Arc::pin_init(monitor, GFP_KERNEL_ACCOUNT)?;
+        Ok(try_pin_init!(Self {
+            backend: Watched::new(backend, monitor),
             queue,
             inner <- new_mutex!(
                 Inner { state: State::Running, session: Session::None },
                 "vfio_migration::Migration::inner"
             ),
-        })
+        }? Error))
     }
 
     /// The backend.
     pub fn backend(&self) -> &B {
-        &self.backend
+        self.backend.backend()
+    }
+
+    fn monitor(&self) -> &Monitor {
+        self.backend.monitor()
     }
 
     /// Ends any session and has the backend begin anew, from any state.
-    fn restart(&self, begin: impl FnOnce(&B)) {
+    fn restart(&self, cause: Restart) {
         let mut inner = self.inner.lock();
         inner.end_session();
-        begin(&self.backend);
+        self.backend.restart(cause, inner.state);
         inner.state = State::Running;
     }
 
@@ -108,18 +132,28 @@ impl<B: Backend> Migration<B> {
         arc: StateArc,
         device: &dyn AsHandle,
     ) -> Result<Option<ARef<File>>> {
-        match self.try_perform(inner, arc, device) {
-            Ok(file) => {
-                inner.state = arc.to();
-                Ok(file)
-            }
-            Err(Failure::Kept(error)) => Err(error),
-            Err(Failure::Lost(error)) => {
+        let start = Instant::now();
+        let result = self.try_perform(inner, arc, device);
+        match &result {
+            Ok(_) => inner.state = arc.to(),
+            Err(Failure::Kept(_)) => {}
+            Err(Failure::Lost(_)) => {
                 inner.end_session();
                 inner.state = State::Error;
-                Err(error)
             }
         }
+        self.monitor().set_state(inner.state);
+        let result = result.map_err(|failure| failure.error());
+        self.monitor()
+            .arc(arc, result.as_ref().err().copied(), since(start));
+        result
+    }
+
+    /// Notes that there is no file for a session; there is no session yet.
+    fn no_file(&self, arc: StateArc, error: Error) -> Failure {
+        self.monitor()
+            .error(arc.word(), error, "no file for the session");
+        Failure::Kept(error)
     }
 
     fn try_perform(
@@ -130,8 +164,7 @@ impl<B: Backend> Migration<B> {
     ) -> Result<Option<ARef<File>>, Failure> {
         match (arc.kind(), &inner.session) {
             (ArcKind::Quiet, _) => {
-                let quiet = QuietArc::from_arc(arc).ok_or(EINVAL)?;
-                self.backend.quiet(quiet)?;
+                self.backend.quiet(arc)?;
                 Ok(None)
             }
             (ArcKind::OpenSave, Session::None) => {
@@ -140,29 +173,31 @@ impl<B: Backend> Migration<B> {
                     _ => Phase::PreCopy,
                 };
                 // The file first: from the device on nothing may fail.
-                let (session, file) =
-                    SaveFile::new(self.queue.clone(), self.backend.waker(), phase)?;
-                let save = self.backend.begin_save(phase)?;
-                session.begin(self.backend.clone(), device.handle(), save);
+                let (session, file) = SaveFile::new(self.queue.clone(), &self.backend, phase)
+                    .map_err(|error| self.no_file(arc, error))?;
+                let save = self.backend.begin_save(arc, phase)?;
+                let watched = self.backend.session(Direction::Save);
+                session.begin(watched, device.handle(), save);
                 inner.session = Session::Save(session);
                 Ok(Some(file))
             }
             (ArcKind::ContinueSave, Session::Save(session)) => {
-                SaveFile::stop_copy(session)?;
+                SaveFile::stop_copy(session, arc)?;
                 Ok(None)
             }
             (ArcKind::CloseSave, Session::Save(session)) => {
                 let save = session.end();
                 inner.session = Session::None;
                 if let Some(save) = save {
-                    self.backend.end_save(save).map_err(Failure::Lost)?;
+                    self.backend.end_save(arc, save)?;
                 }
                 Ok(None)
             }
             (ArcKind::OpenResume, Session::None) => {
-                let (session, file) = ResumeFile::new(self.backend.waker())?;
-                let resume = self.backend.begin_resume()?;
-                session.begin(self.backend.clone(), resume);
+                let (session, file) =
+                    ResumeFile::new(&self.backend).map_err(|error| self.no_file(arc, error))?;
+                let resume = self.backend.begin_resume(arc)?;
+                session.begin(self.backend.session(Direction::Load), resume);
                 inner.session = Session::Resume(session);
                 Ok(Some(file))
             }
@@ -199,7 +234,11 @@ impl<B: Backend> Operations for Migration<B> {
     type State = State;
 
     fn flags(&self) -> u32 {
-        self.backend.features().flags()
+        self.backend().features().flags()
+    }
+
+    fn registered<'a>(&'a self, dir: &Dir<'a>) {
+        self.monitor().show(dir);
     }
 
     /// # Errors
@@ -208,7 +247,7 @@ impl<B: Backend> Operations for Migration<B> {
     /// - The backend's, and `ENOMEM`, `ENFILE`: the state is then one of the path's, or `ERROR`
     ///   (S17).
     fn set_state(&self, device: &dyn AsHandle, new: State) -> Result<Option<ARef<File>>> {
-        let features = self.backend.features();
+        let features = self.backend().features();
         let mut inner = self.inner.lock();
         if new == State::Error {
             return Err(EINVAL);
@@ -241,10 +280,10 @@ impl<B: Backend> Operations for Migration<B> {
     }
 
     fn close(&self) {
-        self.restart(B::close);
+        self.restart(Restart::Close);
     }
 
     fn reset(&self) {
-        self.restart(B::reset);
+        self.restart(Restart::Reset);
     }
 }

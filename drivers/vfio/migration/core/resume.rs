@@ -12,6 +12,7 @@ use crate::{
         Failure,
         Waker, //
     },
+    monitor::Monitor,
     protocol::stream::{
         ErrorClass,
         Event,
@@ -19,6 +20,7 @@ use crate::{
         {self as protocol}, //
     },
     turn,
+    watched::Watched,
     Crc32c, //
 };
 use core::marker::PhantomData;
@@ -50,7 +52,7 @@ const BOUNCE_SIZE: usize = 64 * 1024;
 
 /// A session with its backend; it exists from [`ResumeFile::begin`] to [`ResumeFile::end`].
 struct Session<B: Backend> {
-    backend: Arc<B>,
+    backend: Watched<B>,
     resume: B::Resume,
     parser: Parser<Crc32c>,
     /// The first error, which stays.
@@ -68,16 +70,20 @@ impl<B: Backend> Session<B> {
     }
 
     fn try_feed(&mut self, mut bytes: &[u8]) -> Result {
+        let backend = &self.backend;
         loop {
-            match self.parser.push(&mut bytes).map_err(errno)? {
+            let event = self
+                .parser
+                .push_and_show(&mut bytes, |header| backend.seen(header))
+                .map_err(|error| refuse(backend, error))?;
+            match event {
                 Event::More => return Ok(()),
-                Event::Identity(identity) => {
-                    if identity.backend != self.backend.identity().backend {
-                        return Err(EOPNOTSUPP);
-                    }
-                    self.backend.accept(&identity)?;
+                Event::Identity(identity) => backend.accept(&identity)?,
+                Event::Data(data) => {
+                    // CAST: The piece was taken from the stream.
+                    let position = self.parser.bytes() - data.len() as u64;
+                    backend.load(&mut self.resume, position, data)?;
                 }
-                Event::Data(data) => self.backend.load(&mut self.resume, data)?,
                 // The size is a hint that no backend needs, and records have no meaning to them.
                 Event::StopCopySize(_)
                 | Event::DataBegin { .. }
@@ -94,11 +100,19 @@ impl<B: Backend> Session<B> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let complete = self.parser.finish().map_err(errno);
+        let complete = self.parser.finish();
         complete
+            .map_err(|error| refuse(&self.backend, error))
             .and_then(|()| self.backend.finish_resume(&mut self.resume))
             .inspect_err(|error| self.failed = Some(*error))
     }
+}
+
+/// Notes why a stream is refused; returns the error number.
+fn refuse<B: Backend>(backend: &Watched<B>, error: protocol::Error) -> Error {
+    let number = errno(error);
+    backend.refused(number, error.describe());
+    number
 }
 
 /// The error number for a stream that is refused.
@@ -125,6 +139,7 @@ struct Gate {
 #[pin_data]
 pub(crate) struct ResumeFile<B: Backend> {
     waker: Waker,
+    monitor: Arc<Monitor>,
     #[pin]
     session: Mutex<Option<Session<B>>>,
     #[pin]
@@ -169,7 +184,7 @@ impl<B: Backend> Drop for Writer<'_, B> {
 
 impl<B: Backend> ResumeFile<B> {
     /// Makes the file of a session that is yet to begin.
-    pub(crate) fn new(waker: &Waker) -> Result<(Arc<Self>, ARef<File>)> {
+    pub(crate) fn new(backend: &Watched<B>) -> Result<(Arc<Self>, ARef<File>)> {
         let gate = Gate {
             writing: false,
             broken: false,
@@ -177,7 +192,8 @@ impl<B: Backend> ResumeFile<B> {
         };
         let this = Arc::pin_init(
             pin_init!(Self {
-                waker: waker.clone(),
+                waker: backend.backend().waker().clone(),
+                monitor: backend.monitor().clone(),
                 session <- new_mutex!(None, "vfio_migration::ResumeFile::session"),
                 gate <- new_mutex!(gate, "vfio_migration::ResumeFile::gate"),
             }),
@@ -189,7 +205,7 @@ impl<B: Backend> ResumeFile<B> {
     }
 
     /// Begins the session.
-    pub(crate) fn begin(&self, backend: Arc<B>, resume: B::Resume) {
+    pub(crate) fn begin(&self, backend: Watched<B>, resume: B::Resume) {
         *self.session.lock() = Some(Session {
             backend,
             resume,
@@ -256,6 +272,8 @@ impl<B: Backend> ResumeFile<B> {
             }
             self.feed(bounce.get(..copied).unwrap_or(&[]))?;
             done += copied;
+            // CAST: No buffer is longer than `isize::MAX`.
+            self.monitor.stats.bytes_loaded.add(copied as u64);
         }
         Ok(done)
     }

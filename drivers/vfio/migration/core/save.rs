@@ -19,13 +19,18 @@ use crate::{
         Phase,
         Waker, //
     },
-    protocol::stream::{
-        Writer,
-        CHECKSUM_RECORD_LEN,
-        HEADER_LEN,
-        IDENTITY_RECORD_LEN,
-        TRAILER_RECORD_LEN, //
+    monitor::Monitor,
+    protocol::{
+        fsm::Arc as StateArc,
+        stream::{
+            Writer,
+            CHECKSUM_RECORD_LEN,
+            HEADER_LEN,
+            IDENTITY_RECORD_LEN,
+            TRAILER_RECORD_LEN, //
+        },
     },
+    watched::Watched,
     Crc32c,
 };
 use kernel::{
@@ -127,11 +132,15 @@ fn add(sum: &mut Pending, initial: bool, len: usize) {
 
 /// A session with its backend; it exists from [`SaveFile::begin`] to [`SaveFile::end`].
 struct Session<B: Backend> {
-    backend: Arc<B>,
+    backend: Watched<B>,
     device: Handle,
     save: B::Save,
     writer: Writer<Crc32c>,
     identified: bool,
+    /// Rounds of pre-copy that are over: in each all was made that there was to make then.
+    rounds: u64,
+    /// Bytes of the stream at the end of the last round.
+    rounds_end: u64,
 }
 
 /// What the producer made of a buffer.
@@ -147,8 +156,8 @@ impl<B: Backend> Session<B> {
     /// Makes the next records at the start of `out`.
     fn make(&mut self, phase: Phase, out: &mut [u8]) -> Result<Made> {
         if !self.identified {
-            let record = self.writer.identity(&self.backend.identity());
-            put(out, &record)?;
+            let record = self.writer.identity(&self.backend.backend().identity());
+            self.put(out, &record)?;
             self.identified = true;
             return Ok(Made::Chunk(Chunk {
                 len: IDENTITY_RECORD_LEN,
@@ -156,26 +165,50 @@ impl<B: Backend> Session<B> {
             }));
         }
         let space = out.get_mut(HEADER_LEN..HEADER_LEN + B::CHUNK_SIZE);
-        let made = self.backend.save(&mut self.save, space.ok_or(EINVAL)?)?;
+        let space = space.ok_or(EINVAL)?;
+        let position = self.writer.bytes();
+        let made = self.backend.save(&mut self.save, phase, position, space)?;
         match (made, phase) {
             (Some(chunk), _) => {
                 let end = HEADER_LEN.checked_add(chunk.len).ok_or(EINVAL)?;
-                if chunk.len == 0 || chunk.len > B::CHUNK_SIZE {
-                    return Err(EINVAL);
-                }
                 let (record, rest) = out.split_at_mut_checked(end).ok_or(EINVAL)?;
                 self.writer.data(record);
-                put(rest, &self.writer.checksum())?;
+                self.backend.made(record);
+                let checksum = self.writer.checksum();
+                self.put(rest, &checksum)?;
                 Ok(Made::Chunk(Chunk {
                     len: end + CHECKSUM_RECORD_LEN,
                     ..chunk
                 }))
             }
-            (None, Phase::PreCopy) => Ok(Made::Nothing),
+            (None, Phase::PreCopy) => {
+                self.end_round();
+                Ok(Made::Nothing)
+            }
             (None, Phase::StopCopy) => {
-                put(out, &self.writer.trailer())?;
+                let trailer = self.writer.trailer();
+                self.put(out, &trailer)?;
                 Ok(Made::End(TRAILER_RECORD_LEN))
             }
+        }
+    }
+
+    /// Puts a record at the start of `out`.
+    fn put(&self, out: &mut [u8], record: &[u8]) -> Result {
+        out.get_mut(..record.len())
+            .ok_or(EINVAL)?
+            .copy_from_slice(record);
+        self.backend.made(record);
+        Ok(())
+    }
+
+    /// A round of pre-copy is over, unless nothing was made since the last.
+    fn end_round(&mut self) {
+        let end = self.writer.bytes();
+        if end > self.rounds_end {
+            self.rounds += 1;
+            self.backend.round(self.rounds, end - self.rounds_end);
+            self.rounds_end = end;
         }
     }
 
@@ -199,17 +232,11 @@ pub(crate) fn framing<B: Backend>(payload: u64) -> u64 {
     chunks * (HEADER_LEN + CHECKSUM_RECORD_LEN) as u64
 }
 
-fn put(out: &mut [u8], record: &[u8]) -> Result {
-    out.get_mut(..record.len())
-        .ok_or(EINVAL)?
-        .copy_from_slice(record);
-    Ok(())
-}
-
 /// The file of a session that saves; it may outlive the session and the device.
 #[pin_data]
 pub(crate) struct SaveFile<B: Backend> {
     waker: Waker,
+    monitor: Arc<Monitor>,
     #[pin]
     session: Mutex<Option<Session<B>>>,
     #[pin]
@@ -223,7 +250,7 @@ impl<B: Backend> SaveFile<B> {
     /// Makes the file of a session that is yet to begin.
     pub(crate) fn new(
         work: Arc<WorkQueue>,
-        waker: &Waker,
+        backend: &Watched<B>,
         phase: Phase,
     ) -> Result<(Arc<Task<Self>>, ARef<File>)> {
         const {
@@ -247,7 +274,8 @@ impl<B: Backend> SaveFile<B> {
             events: 0,
         };
         let data = pin_init!(Self {
-            waker: waker.clone(),
+            waker: backend.backend().waker().clone(),
+            monitor: backend.monitor().clone(),
             session <- new_mutex!(None, "vfio_migration::SaveFile::session"),
             queue <- new_mutex!(queue, "vfio_migration::SaveFile::queue"),
         });
@@ -260,7 +288,7 @@ impl<B: Backend> SaveFile<B> {
     }
 
     /// Begins the session.
-    pub(crate) fn begin(&self, backend: Arc<B>, device: Handle, save: B::Save) {
+    pub(crate) fn begin(&self, backend: Watched<B>, device: Handle, save: B::Save) {
         let pending = backend.pending(&save);
         self.queue.lock().reinits = pending.reinits;
         *self.session.lock() = Some(Session {
@@ -269,16 +297,19 @@ impl<B: Backend> SaveFile<B> {
             save,
             writer: Writer::new(),
             identified: false,
+            rounds: 0,
+            rounds_end: 0,
         });
     }
 
     /// Stops the device and goes on to the end of its state.
-    pub(crate) fn stop_copy(this: &Task<Self>) -> Result<(), Failure> {
+    pub(crate) fn stop_copy(this: &Task<Self>, arc: StateArc) -> Result<(), Failure> {
         let mut session = this.session.lock();
         let Some(session) = &mut *session else {
             return Err(Failure::Kept(ENODEV));
         };
-        session.backend.stop_copy(&mut session.save)?;
+        session.backend.stop_copy(arc, &mut session.save)?;
+        session.end_round();
         this.queue.lock().phase = Phase::StopCopy;
         this.note();
         this.start();
@@ -311,6 +342,7 @@ impl<B: Backend> SaveFile<B> {
             return false;
         }
         let Some(mut buffer) = queue.free.pop() else {
+            self.monitor.stats.waits_for_reader.add(1);
             return false;
         };
         drop(queue);

@@ -189,7 +189,7 @@ impl mdev::Driver for Mdev {
 
     fn new(
         queue: &Arc<Queue>,
-        _device: &kernel_device::Device<kernel_device::Bound>,
+        device: &kernel_device::Device<kernel_device::Bound>,
         kind: usize,
         memory: Arc<UserMemory>,
     ) -> impl PinInit<Self, Error> {
@@ -206,7 +206,7 @@ impl mdev::Driver for Mdev {
                 module_parameters::log_loss.value(),
             )?;
             Ok(try_pin_init!(Self {
-                migration <- Migration::new(backend, queue),
+                migration <- Migration::new(device, backend, queue)?,
             }? Error))
         })
     }

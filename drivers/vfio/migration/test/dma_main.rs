@@ -131,7 +131,7 @@ impl mdev::Driver for Mdev {
 
     fn new(
         queue: &Arc<Queue>,
-        _device: &device::Device<device::Bound>,
+        device: &device::Device<device::Bound>,
         _kind: usize,
         memory: Arc<UserMemory>,
     ) -> impl PinInit<Self, Error> {
@@ -146,7 +146,7 @@ impl mdev::Driver for Mdev {
             );
             let engine = Arc::pin_init(task, GFP_KERNEL)?;
             Ok(try_pin_init!(Self {
-                migration <- Migration::new(backend, queue),
+                migration <- Migration::new(device, backend, queue)?,
                 engine,
             }? Error))
         })

@@ -84,7 +84,7 @@ impl Driver for Vf {
                 CString::try_from_fmt(fmt!("vfio_migration_test_pci-{}", device.as_ref().name()))?;
             let dir = debugfs::Dir::new(&name);
             Ok(try_pin_init!(Self {
-                migration <- Migration::new(backend, queue),
+                migration <- Migration::new(device.as_ref(), backend, queue)?,
                 log <- dir.read_write_callback_file(c"log", Log::new(), &Log::show, &Log::store),
                 _dir: dir.clone(),
             }? Error))

@@ -14,6 +14,10 @@ pub mod driver {
     //! The files of the driver, from where they are.
 
     pub mod protocol;
+
+    #[cfg(test)]
+    #[path = "monitor/rule.rs"]
+    mod rule;
 }
 
 #[cfg(test)]

@@ -133,7 +133,11 @@ impl<B: Backend> SaveFile<B> {
                 return Err(EAGAIN);
             }
             let mut queue = this.queue.lock();
-            if queue.events == events && this.waker.0.wait_interruptible(&mut queue) {
+            if queue.events != events {
+                continue;
+            }
+            this.monitor.stats.waits_for_chunk.add(1);
+            if this.waker.0.wait_interruptible(&mut queue) {
                 return Err(ERESTARTSYS);
             }
         }
@@ -176,6 +180,8 @@ impl<B: Backend> SaveFile<B> {
             let copied = out.copy_to_iter(bytes);
             buffer.start += copied;
             done += copied;
+            // CAST: No buffer is longer than `isize::MAX`.
+            this.monitor.stats.bytes_saved.add(copied as u64);
             let fault = buffer.len() > 0 && !out.is_empty();
             Self::give_back(this, buffer);
             if fault && done == 0 {
