@@ -43,7 +43,7 @@ fi
 if [ ${#tests[@]} = 0 ]; then
 	tests=(vfio_migration_{feature,state,refusal,fsm,stream,shared}_test
 	       vfio_migration_{resume,hostile,memory,precopy,reset,race}_test
-	       vfio_migration_{log,fault,device,carry}_test)
+	       vfio_migration_{log,fault,inject,device,carry,trace}_test)
 fi
 
 number=0 passed=0 failed=0 skipped=0

@@ -37,19 +37,6 @@ FIXTURE_TEARDOWN(fault)
 	mig_buf_free(&self->ref);
 }
 
-/* Go from RUNNING to a state, with the load complete where that is RESUMING. */
-static int enter(struct mig_device *dev, const struct mig_buf *ref, int state)
-{
-	int fd = mig_set(dev, state), ret;
-
-	if (state != RE)
-		return fd;
-	ret = mig_write(fd, ref->data, ref->len, MIG_WHOLE);
-	if (ret)
-		mig_die("write: %s", strerror(-ret));
-	return fd;
-}
-
 /* A state that the failed SET may show: where it began, or on the way, or ERROR. */
 static bool on_the_way(__u64 flags, int from, int to, int state)
 {
@@ -69,7 +56,7 @@ static bool set_with_fault(struct __test_metadata *_metadata, struct mig_device 
 	int fd, new_fd, ret, state;
 	bool hit;
 
-	fd = enter(dev, ref, from);
+	fd = mig_enter(dev, ref, from);
 	inject_nth(n);
 	ret = __mig_set(dev, to, &new_fd);
 	hit = inject_end();
@@ -136,7 +123,7 @@ TEST_F(fault, x1_reset_never_fails)
 		if (!mig_supports(self->dev.flags, state))
 			continue;
 		for (n = 1, hit = true; hit && n < MANY; n++) {
-			fd = enter(&self->dev, &self->ref, state);
+			fd = mig_enter(&self->dev, &self->ref, state);
 			inject_nth(n);
 			EXPECT_EQ(0, mig_reset(&self->dev))
 				TH_LOG("[X1] %s: %s", mig_state_name(state), strerror(errno));

@@ -141,6 +141,19 @@ void mig_open_sampled(struct mig_device *dev, struct mig_buf *ref, int state)
 	mig_set(dev, state);
 }
 
+/* Go to a state, with the load complete where that is RESUMING. */
+int mig_enter(struct mig_device *dev, const struct mig_buf *ref, int state)
+{
+	int fd = mig_set(dev, state), ret;
+
+	if (state != RE)
+		return fd;
+	ret = mig_write(fd, ref->data, ref->len, MIG_WHOLE);
+	if (ret)
+		mig_die("write: %s", strerror(-ret));
+	return fd;
+}
+
 bool mig_buf_equal(const struct mig_buf *a, const struct mig_buf *b)
 {
 	return a->len == b->len && !memcmp(a->data, b->data, a->len);

@@ -125,6 +125,7 @@ int mig_write(int data_fd, const void *data, size_t len, struct mig_cut cut);
 void mig_save(struct mig_device *dev, struct mig_buf *buf);
 int __mig_load(struct mig_device *dev, const struct mig_buf *buf, struct mig_cut cut);
 void mig_open_sampled(struct mig_device *dev, struct mig_buf *ref, int state);
+int mig_enter(struct mig_device *dev, const struct mig_buf *ref, int state);
 bool mig_buf_equal(const struct mig_buf *a, const struct mig_buf *b);
 bool mig_round_trip(struct mig_device *dev, const struct mig_buf *buf);
 size_t mig_records(const struct mig_buf *buf, struct mig_record *rec, size_t max);

@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Each call of the backend fails, at each arc of each transition, in both ways that it can:
+ * with the state of the device kept, and with the device lost. What the device then says of
+ * its state is true, and user space can go back, elsewhere, or reset.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/emulated.h"
+#include "lib/matrix.h"
+#include "lib/monitor.h"
+#include "lib/system.h"
+
+FIXTURE(inject) {
+	struct mig_device dev;
+	struct mig_buf ref;
+	int files;
+};
+
+FIXTURE_SETUP(inject)
+{
+	mig_open_sampled(&self->dev, &self->ref, R);
+	mon_clear(&self->dev);
+	self->files = sys_open_files();
+}
+
+FIXTURE_TEARDOWN(inject)
+{
+	mon_clear(&self->dev);
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	EXPECT_EQ(R, mig_get(&self->dev));
+	EXPECT_EQ(self->files, sys_open_files()) TH_LOG("[A11] a file was left open");
+	mig_close(&self->dev);
+	mig_buf_free(&self->ref);
+}
+
+/* One arc of a transition, as a driver sees it. */
+struct arc {
+	int from, to;		/* of the transition */
+	int leaves, enters;	/* of the arc */
+};
+
+/* Calls back for each arc of each transition, and says how many there were. */
+static unsigned int every_arc(__u64 flags, void (*call)(void *arg, const struct arc *arc),
+			      void *arg)
+{
+	unsigned int count = 0;
+	struct arc arc;
+	int i;
+
+	for (arc.from = 0; arc.from < MIG_STATES; arc.from++)
+		for (arc.to = 0; arc.to < MIG_STATES; arc.to++) {
+			struct mig_path way;
+
+			if (!mig_supports(flags, arc.from))
+				continue;
+			way = mig_way(flags, arc.from, arc.to);
+			arc.leaves = arc.from;
+			for (i = 0; !way.refused && i < way.steps; i++) {
+				arc.enters = way.state[i];
+				call(arg, &arc);
+				arc.leaves = arc.enters;
+				count++;
+			}
+		}
+	return count;
+}
+
+/* Where a session that saves ends, there is nothing to go back to. */
+static bool can_keep(const struct arc *arc)
+{
+	return !mig_saving(arc->leaves) || mig_saving(arc->enters);
+}
+
+/* Leaving RESUMING only checks. */
+static bool can_lose(const struct arc *arc)
+{
+	return arc->leaves != RE;
+}
+
+/* One SET whose arc fails. Returns the file of the state that it began in, or -1. */
+static int fail_arc(struct mig_device *dev, const struct mig_buf *ref, const struct arc *arc,
+		    const char *rule)
+{
+	const char *name = mon_arc(arc->leaves, arc->enters);
+	int expect = strstr(rule, "lost") ? ERR : arc->leaves;
+	int fd, new_fd, ret;
+
+	fd = mig_enter(dev, ref, arc->from);
+	mon_rule(dev, name, rule);
+	ret = __mig_set(dev, arc->to, &new_fd);
+	if (ret != -EIO || new_fd != -1)
+		mig_die("[A11] [S8] %s -> %s with %s: %d, fd %d", mig_state_name(arc->from),
+			mig_state_name(arc->to), name, ret, new_fd);
+	if (mig_get(dev) != expect)
+		mig_die("[A8] [S17] %s -> %s with %s: %s instead of %s",
+			mig_state_name(arc->from), mig_state_name(arc->to), name,
+			mig_state_name(mig_get(dev)), mig_state_name(expect));
+	if (mon_hits(dev, name) != 1)
+		mig_die("%s failed %llu times", name, (unsigned long long)mon_hits(dev, name));
+	return fd;
+}
+
+static void restart(struct mig_device *dev, int fd)
+{
+	if (mig_reset(dev) || mig_get(dev) != R)
+		mig_die("[S18] [S20] [X1] a reset does not help");
+	if (fd >= 0)
+		close(fd);
+}
+
+struct sweep {
+	struct mig_device *dev;
+	const struct mig_buf *ref;
+	unsigned int faults, moves;
+};
+
+/* After an arc that failed: to every state that there is a way to, or reset at once. */
+static void keep_arc(void *arg, const struct arc *arc)
+{
+	struct sweep *sweep = arg;
+	int then, fd, new_fd, ret;
+
+	if (!can_keep(arc))
+		return;
+	for (then = 0; then <= MIG_STATES; then++) {
+		if (then < MIG_STATES && mig_way(sweep->dev->flags, arc->leaves, then).refused)
+			continue;
+		fd = fail_arc(sweep->dev, sweep->ref, arc, "errno=5 kind=kept times=1");
+		sweep->faults++;
+		if (then == MIG_STATES) {
+			restart(sweep->dev, fd);
+			continue;
+		}
+		ret = __mig_set(sweep->dev, then, &new_fd);
+		if (arc->leaves == RE && then != RE) {
+			/* [R6] What failed at the end of a load stays failed. */
+			if (ret != -EIO || mig_get(sweep->dev) != RE)
+				mig_die("[R6] %s -> %s after a failure: %d", mig_state_name(RE),
+					mig_state_name(then), ret);
+		} else if (ret || mig_get(sweep->dev) != then) {
+			mig_die("[A12] [S18] %s -> %s failed in %s; then %s: %d, in %s",
+				mig_state_name(arc->from), mig_state_name(arc->to),
+				mig_state_name(arc->leaves), mig_state_name(then), ret,
+				mig_state_name(mig_get(sweep->dev)));
+		}
+		sweep->moves++;
+		if (new_fd >= 0)
+			close(new_fd);
+		restart(sweep->dev, fd);
+	}
+}
+
+TEST_F_TIMEOUT(inject, a11_a12_e14_s17_s18_every_arc_of_every_transition, 900)
+{
+	struct sweep sweep = { .dev = &self->dev, .ref = &self->ref };
+	unsigned int arcs = every_arc(self->dev.flags, keep_arc, &sweep);
+
+	fprintf(stderr, "# %u arcs, %u faults, %u ways on\n", arcs, sweep.faults, sweep.moves);
+	EXPECT_LT(arcs, sweep.faults);
+	EXPECT_LT(0, sweep.moves);
+}
+
+/* ERROR is left by a reset alone, and what is left of a session gives nothing. */
+static void lost(struct mig_device *dev, int fd, int from)
+{
+	struct vfio_device_feature_migration mig = {};
+	struct vfio_precopy_info info;
+	int to, new_fd, ret;
+	char byte = 0;
+	__u64 size;
+
+	for (to = 0; to < MIG_STATES + 2; to++) {
+		ret = __mig_set(dev, to, &new_fd);
+		if (!ret || new_fd != -1)
+			mig_die("[S13] [S15] ERROR -> %s: %d", mig_state_name(to), ret);
+		if (mig_get(dev) != ERR)
+			mig_die("[S15] ERROR -> %s leads to %s", mig_state_name(to),
+				mig_state_name(mig_get(dev)));
+	}
+	ret = mig_feature(dev->fd, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION,
+			  &mig, sizeof(mig));
+	if (ret || mig.flags != dev->flags)
+		mig_die("[G3] in ERROR: %d, flags %#llx", ret, mig.flags);
+	ret = mig_data_size(dev, &size);
+	if (ret || !size)
+		mig_die("[Z2] in ERROR: %d, %llu bytes", ret, size);
+	if (fd < 0)
+		return;
+	if ((from == RE ? write(fd, &byte, 1) : read(fd, &byte, 1)) >= 0)
+		mig_die("[B8] the file of %s lives in ERROR", mig_state_name(from));
+	if (!mig_precopy_info(fd, &info))
+		mig_die("[B8] [P3] the file of %s announces data in ERROR", mig_state_name(from));
+}
+
+static void lose_arc(void *arg, const struct arc *arc)
+{
+	struct sweep *sweep = arg;
+	struct mig_buf again = {};
+	int fd;
+
+	if (!can_lose(arc))
+		return;
+	fd = fail_arc(sweep->dev, sweep->ref, arc, "errno=5 kind=lost times=1");
+	sweep->faults++;
+	lost(sweep->dev, fd, arc->from);
+	restart(sweep->dev, fd);
+	/* As new. */
+	mig_set(sweep->dev, ST);
+	mig_save(sweep->dev, &again);
+	if (!mig_buf_equal(sweep->ref, &again))
+		mig_die("[S20] after ERROR and reset the device has another state");
+	mig_set(sweep->dev, R);
+	mig_buf_free(&again);
+}
+
+TEST_F_TIMEOUT(inject, b8_e15_s13_s15_s17_s20_every_arc_loses_the_device, 900)
+{
+	struct sweep sweep = { .dev = &self->dev, .ref = &self->ref };
+	unsigned int arcs = every_arc(self->dev.flags, lose_arc, &sweep);
+
+	fprintf(stderr, "# %u arcs, %u devices lost\n", arcs, sweep.faults);
+	EXPECT_LT(arcs / 2, sweep.faults);
+}
+
+TEST_F(inject, s21_close_in_error)
+{
+	const struct arc arc = {
+		.from = R, .to = ST, .enters = mig_has_p2p(&self->dev) ? RP : ST, .leaves = R,
+	};
+
+	fail_arc(&self->dev, &self->ref, &arc, "errno=5 kind=lost times=1");
+	mig_close(&self->dev);
+	mig_open(&self->dev);
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] opened after ERROR");
+}
+
+/* A stream that fails gives all that was before, then the error, and does not end. */
+TEST_F(inject, t9_save_fails_at_a_position)
+{
+	struct mig_buf got = {};
+	char rule[64];
+	size_t at;
+	int fd;
+
+	for (at = 0; at < self->ref.len; at += self->ref.len / 3 + 1) {
+		struct pollfd poll_fd = { .events = POLLIN };
+
+		snprintf(rule, sizeof(rule), "errno=61 at=%zu times=1", at);
+		mon_rule(&self->dev, "save", rule);
+		fd = mig_set(&self->dev, SC);
+		got.len = 0;
+		if (mig_read(fd, &got, (struct mig_cut){ 1, 70000, 3 }) != -ENODATA) {
+			/* No call begins behind the last chunk. */
+			EXPECT_EQ(0, mon_hits(&self->dev, "save"));
+			EXPECT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[T9]");
+			goto next;
+		}
+		EXPECT_EQ(1, mon_hits(&self->dev, "save"));
+		EXPECT_LE(at, got.len) TH_LOG("failed before byte %zu", at);
+		EXPECT_EQ(0, memcmp(got.data, self->ref.data, got.len)) TH_LOG("[T9]");
+		EXPECT_EQ(-ENODATA, mig_read(fd, &got, MIG_WHOLE)) TH_LOG("[R7] the error stays");
+		poll_fd.fd = fd;
+		EXPECT_EQ(1, poll(&poll_fd, 1, 0));
+		EXPECT_TRUE(poll_fd.revents & POLLERR);
+		EXPECT_EQ(SC, mig_get(&self->dev)) TH_LOG("[S5]");
+next:
+		mig_set(&self->dev, R);
+		close(fd);
+	}
+	/* Once more, whole. */
+	got.len = 0;
+	mon_clear(&self->dev);
+	mig_set(&self->dev, ST);
+	mig_save(&self->dev, &got);
+	EXPECT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[T9]");
+	mig_set(&self->dev, R);
+	mig_buf_free(&got);
+}
+
+TEST_F(inject, r6_r7_load_fails_at_a_position)
+{
+	char rule[64];
+	size_t at, n = 0;
+	int fd, none;
+
+	for (at = 0; at < self->ref.len; at += self->ref.len / 3 + 1, n++) {
+		snprintf(rule, sizeof(rule), "errno=28 at=%zu times=1", at);
+		mon_rule(&self->dev, "load", rule);
+		fd = mig_set(&self->dev, RE);
+		EXPECT_EQ(-ENOSPC, mig_write(fd, self->ref.data, self->ref.len,
+					     (struct mig_cut){ 1, 5000, at + 1 }))
+			TH_LOG("at byte %zu of %zu", at, self->ref.len);
+		EXPECT_EQ(1, mon_hits(&self->dev, "load"));
+		EXPECT_GT(0, write(fd, self->ref.data, 1));
+		EXPECT_EQ(ENOSPC, errno) TH_LOG("[R7] the error stays");
+		EXPECT_EQ(-ENOSPC, __mig_set(&self->dev, ST, &none)) TH_LOG("[R7]");
+		EXPECT_EQ(RE, mig_get(&self->dev)) TH_LOG("[R8]");
+		EXPECT_EQ(0, mig_reset(&self->dev)) TH_LOG("[R6]");
+		close(fd);
+	}
+	EXPECT_EQ(3, n);
+	mig_set(&self->dev, ST);
+	EXPECT_TRUE(mig_round_trip(&self->dev, &self->ref)) TH_LOG("[R6] after the faults");
+	mig_set(&self->dev, R);
+}
+
+TEST_F(inject, r7_identity_is_refused)
+{
+	int fd = mig_set(&self->dev, RE), none;
+
+	mon_rule(&self->dev, "accept", "errno=95 times=1");
+	EXPECT_EQ(-EOPNOTSUPP, mig_write(fd, self->ref.data, self->ref.len, MIG_WHOLE));
+	EXPECT_EQ(-EOPNOTSUPP, __mig_set(&self->dev, ST, &none)) TH_LOG("[R7]");
+	close(fd);
+}
+
+TEST_F(inject, s21_open_fails)
+{
+	struct mig_device dev;
+
+	mig_close(&self->dev);
+	mon_rule(&self->dev, "open", "errno=16 times=2");
+	EXPECT_EQ(-EBUSY, __mig_open(&dev, mig_path(), mig_mode()));
+	EXPECT_EQ(-EBUSY, __mig_open(&dev, mig_path(), mig_mode()));
+	mig_open(&self->dev);
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[S21] after opens that failed");
+	EXPECT_EQ(2, mon_hits(&self->dev, "open"));
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
+TEST_F(inject, s4_an_arc_takes_longer)
+{
+	const char *name = mon_arc(ST, SC);
+	uint64_t start;
+	int fd;
+
+	mig_set(&self->dev, ST);
+	mon_rule(&self->dev, name, "delay_us=300000 after=1 times=1");
+	start = now_us();
+	close(mig_set(&self->dev, SC));
+	mig_set(&self->dev, ST);
+	EXPECT_EQ(0, mon_hits(&self->dev, name));
+	start = now_us();
+	fd = mig_set(&self->dev, SC);
+	EXPECT_LE(300000, now_us() - start) TH_LOG("[S4]");
+	EXPECT_EQ(SC, mig_get(&self->dev));
+	EXPECT_EQ(1, mon_hits(&self->dev, name));
+	close(fd);
+	mig_set(&self->dev, R);
+
+	mon_rule(&self->dev, "reset", "delay_us=200000 times=1");
+	start = now_us();
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	EXPECT_LE(200000, now_us() - start);
+}
+
+/* A device that is slow from some byte on: only the bytes after it take longer. */
+TEST_F(inject, t1_chunks_take_longer_from_a_position)
+{
+	size_t half = self->ref.len / 2;
+	struct mig_buf got = {};
+	uint64_t start, hits;
+	char rule[64];
+	int fd;
+
+	snprintf(rule, sizeof(rule), "delay_us=150000 at=%zu", half);
+	mon_rule(&self->dev, "save", rule);
+	fd = mig_set(&self->dev, SC);
+	start = now_us();
+	EXPECT_EQ(0, mig_read(fd, &got, MIG_WHOLE));
+	hits = mon_hits(&self->dev, "save");
+	EXPECT_LT(0, hits);
+	EXPECT_LE(150000 * hits, now_us() - start);
+	EXPECT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[T9] slow, but the same");
+	mig_set(&self->dev, R);
+	close(fd);
+
+	/* A reset while a chunk is in the making waits for that and no more. */
+	mon_rule(&self->dev, "save", "delay_us=400000");
+	fd = mig_set(&self->dev, SC);
+	EXPECT_EQ(0, fcntl(fd, F_SETFL, O_NONBLOCK));
+	got.len = 0;
+	EXPECT_EQ(-EAGAIN, mig_read(fd, &got, (struct mig_cut){ 1 << 12, 1 << 12, 1 }));
+	usleep(100000);
+	start = now_us();
+	EXPECT_EQ(0, mig_reset(&self->dev));
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1]");
+	EXPECT_TRUE(mig_reads_nothing(fd)) TH_LOG("[X2]");
+	EXPECT_GE(2, mon_hits(&self->dev, "save"));
+	close(fd);
+	mig_buf_free(&got);
+}
+
+TEST_F(inject, rules_are_checked)
+{
+	static const char bad[][24] = {
+		"on", "errno", "errno=", "errno=0", "errno=512", "errno=EIO", "errno=5 errno=6",
+		"kind=lost", "after=1", "errno=5 at", "delay_us=10000001", "errno=5 x=1",
+		"errno=5 times=-1",
+	};
+	const char *end = mon_arc(SC, ST), *leave = mon_arc(RE, ST);
+	char path[PATH_MAX], long_rule[300];
+	char *text;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "save", bad[i])) TH_LOG("%s", bad[i]);
+	memset(long_rule, ' ', sizeof(long_rule) - 1);
+	long_rule[sizeof(long_rule) - 1] = '\0';
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "save", long_rule));
+	/* What the call cannot do. */
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, end, "errno=5 kind=kept"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, leave, "errno=5 kind=lost"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, leave, "errno=5 at=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "reset", "errno=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "close", "errno=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "pending", "errno=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "data_size", "errno=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "load", "errno=5 kind=lost"));
+
+	text = mon_read(&self->dev, "fail/save");
+	EXPECT_STREQ("off\n", text) TH_LOG("a bad rule has become one");
+	free(text);
+	mon_rule(&self->dev, "save", " delay_us=7\terrno=5 at=9 times=3 after=2\n");
+	text = mon_read(&self->dev, "fail/save");
+	EXPECT_STREQ("errno=5 kind=kept delay_us=7 after=2 at=9 times=3 calls=0 hits=0\n", text);
+	free(text);
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "save", "bad"));
+	text = mon_read(&self->dev, "fail/save");
+	EXPECT_NE(NULL, strstr(text, "errno=5")) TH_LOG("a bad rule has removed a good one");
+	free(text);
+
+	/* Only the arcs that this device has. */
+	mon_path(&self->dev, "fail/RUNNING-STOP", path, sizeof(path));
+	EXPECT_EQ(mig_has_p2p(&self->dev), !!access(path, F_OK));
+	mon_path(&self->dev, "fail/RUNNING-PRE_COPY", path, sizeof(path));
+	EXPECT_EQ(mig_has_precopy(&self->dev), !access(path, F_OK));
+}
+
+/* A file of a device that is gone says so, for ever, and touches nothing. */
+TEST_F(inject, k1_files_of_a_device_that_is_gone)
+{
+	static const char * const file[] = { "stats", "arcs", "errors", "fail/save" };
+	int fd[ARRAY_SIZE(file)], i;
+	struct sys_driver driver;
+	char path[PATH_MAX];
+	char text[64];
+
+	for (i = 0; i < ARRAY_SIZE(file); i++) {
+		mon_path(&self->dev, file[i], path, sizeof(path));
+		fd[i] = open(path, i == 3 ? O_RDWR : O_RDONLY);
+		ASSERT_LE(0, fd[i]) TH_LOG("%s", path);
+		EXPECT_LE(0, read(fd[i], text, 1)) TH_LOG("[K1] %s", path);
+	}
+	mig_close(&self->dev);
+	EXPECT_LE(0, read(fd[0], text, 10)) TH_LOG("[K1] closed");
+	sys_unbind(mig_path(), &driver);
+	for (i = 0; i < ARRAY_SIZE(file); i++) {
+		EXPECT_GT(0, read(fd[i], text, sizeof(text))) TH_LOG("[K1] %s", file[i]);
+		EXPECT_GT(0, pread(fd[i], text, sizeof(text), 0)) TH_LOG("[K1] %s", file[i]);
+	}
+	EXPECT_GT(0, write(fd[3], "off", 3)) TH_LOG("[K1] gone");
+	sys_bind(mig_path(), &driver);
+	for (i = 0; i < ARRAY_SIZE(file); i++) {
+		EXPECT_GT(0, read(fd[i], text, sizeof(text))) TH_LOG("[K1] made again");
+		close(fd[i]);
+	}
+	mig_open(&self->dev);
+	EXPECT_EQ(1, mon_stat(&self->dev, "closes") + 1) TH_LOG("[K1] not a new device");
+}
+
+/* The state that is reported after a failure is the one that the device is in. */
+FIXTURE(emulated_inject) {
+	struct emulated emu;
+};
+
+FIXTURE_SETUP(emulated_inject)
+{
+	ASSERT_EQ(0, emu_open(&self->emu, mig_path()));
+	mon_clear(&self->emu.dev);
+}
+
+FIXTURE_TEARDOWN(emulated_inject)
+{
+	mon_clear(&self->emu.dev);
+	EXPECT_EQ(0, mig_reset(&self->emu.dev));
+	emu_close(&self->emu);
+}
+
+static bool ticks(struct emulated *emu)
+{
+	uint64_t deadline = now_us() + 2000000;
+	__u64 before = emu_ticks(emu);
+
+	/* One that stands still is not waited for that long. */
+	if (!(emu_read(emu, EMU_STATUS) & 1))
+		deadline = now_us() + 50000;
+	while (now_us() < deadline)
+		if (emu_ticks(emu) != before)
+			return true;
+	return false;
+}
+
+static void tick_arc(void *arg, const struct arc *arc)
+{
+	struct emulated *emu = arg;
+	bool expect = arc->leaves == R || arc->leaves == RP || mig_saving(arc->leaves);
+	int fd, new_fd, ret;
+
+	/* Arcs by themselves: each is on the way of others in the same manner. */
+	if (arc->from != arc->leaves || arc->to != arc->enters || !can_keep(arc) ||
+	    arc->leaves == RE)
+		return;
+	if (arc->leaves == SC)
+		expect = false;
+	emu_write(emu, EMU_TICK_PERIOD_US, 200);
+	emu_write(emu, EMU_TICK_CTRL, 1);
+	fd = mig_set(&emu->dev, arc->leaves);
+	mon_rule(&emu->dev, mon_arc(arc->leaves, arc->enters), "errno=5 kind=kept times=1");
+	ret = __mig_set(&emu->dev, arc->enters, &new_fd);
+	if (ret != -EIO)
+		mig_die("[A11] %d", ret);
+	if (ticks(emu) != expect)
+		mig_die("[B1] [S17] in %s the device %s", mig_state_name(arc->leaves),
+			expect ? "stands still" : "ticks");
+	if (mig_reset(&emu->dev))
+		mig_die("[X1]");
+	if (fd >= 0)
+		close(fd);
+}
+
+TEST_F(emulated_inject, b1_s17_the_state_is_true)
+{
+	EXPECT_LT(5, every_arc(self->emu.dev.flags, tick_arc, &self->emu));
+}
+
+/* Through every fault on the way of a migration, nothing of the device is lost. */
+TEST_F(emulated_inject, s18_a_migration_with_faults_at_every_arc)
+{
+	bool precopy = mig_has_precopy(&self->emu.dev);
+	struct mig_device *dev = &self->emu.dev;
+	int first = precopy ? PC : R, at, i, fd = -1, new_fd;
+	struct mig_buf stream = {}, again = {}, ref = {};
+	struct mig_path way;
+
+	emu_fill(&self->emu, 11);
+	mig_set(dev, ST);
+	mig_save(dev, &ref);
+	mig_set(dev, R);
+
+	if (precopy) {
+		mon_rule(dev, mon_arc(R, PC), "errno=5 times=2");
+		EXPECT_EQ(-EIO, __mig_set(dev, PC, &new_fd));
+		EXPECT_EQ(-EIO, __mig_set(dev, PC, &new_fd));
+		fd = mig_set(dev, PC);
+		EXPECT_EQ(-ENOMSG, mig_read(fd, &stream, MIG_WHOLE));
+	}
+	way = mig_way(dev->flags, first, SC);
+	for (i = 0, at = first; i < way.steps; at = way.state[i++])
+		mon_rule(dev, mon_arc(at, way.state[i]), "errno=5 times=1");
+	for (i = 0, at = first; i < way.steps; i++) {
+		EXPECT_EQ(-EIO, __mig_set(dev, SC, &new_fd)) TH_LOG("[A11]");
+		EXPECT_EQ(at, mig_get(dev)) TH_LOG("[S17]");
+		at = way.state[i];
+	}
+	new_fd = mig_set(dev, SC);
+	if (!precopy)
+		fd = new_fd;
+	EXPECT_EQ(0, mig_read(fd, &stream, MIG_WHOLE));
+	mig_set(dev, ST);
+	close(fd);
+
+	EXPECT_EQ(0, mig_reset(dev));
+	mig_set(dev, ST);
+	ASSERT_EQ(0, __mig_load(dev, &stream, MIG_WHOLE));
+	mig_save(dev, &again);
+	EXPECT_TRUE(mig_buf_equal(&ref, &again)) TH_LOG("[S18] the state was damaged");
+	mig_set(dev, R);
+	mig_buf_free(&stream);
+	mig_buf_free(&again);
+	mig_buf_free(&ref);
+}
+
+static bool emulated_possible(const struct mig_device *dev)
+{
+	return mon_possible(dev) && emu_is(dev);
+}
+
+static const struct mig_need needs[] = {
+	{ "inject", mon_possible },
+	{ "emulated_inject", emulated_possible },
+};
+
+int main(int argc, char **argv)
+{
+	argv = mig_select(&argc, argv, needs, ARRAY_SIZE(needs));
+	return test_harness_run(argc, argv);
+}
