@@ -342,7 +342,9 @@ impl<B: Backend> SaveFile<B> {
             return false;
         }
         let Some(mut buffer) = queue.free.pop() else {
-            self.monitor.stats.waits_for_reader.add(1);
+            if !queue.ready.is_empty() {
+                self.monitor.stats.waits_for_reader.add(1);
+            }
             return false;
         };
         drop(queue);

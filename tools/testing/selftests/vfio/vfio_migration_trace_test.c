@@ -244,14 +244,19 @@ TEST_F(trace, t8_a_migration)
 	for (i = 0, at = 0; i < count(&trace, "round"); i++)
 		EXPECT_EQ(i + 1, mon_number(next(&trace, &at, "round"), "round"));
 	EXPECT_EQ(precopy, !!i);
-	/* What is made before the device stops is of pre-copy, all else is not. */
+	/*
+	 * With the device stopped nothing of pre-copy is made any more. What follows is begun
+	 * before the arc is over, so it may come before the arc's event.
+	 */
 	for (i = 0, at = 0; at < trace.count; at++) {
 		const struct mon_event *event = &trace.event[at];
 
 		i |= is(event, "arc") && has(event, "to", "STOP_COPY");
-		if (is(event, "chunk"))
-			EXPECT_TRUE(has(event, "phase", i ? "stop_copy" : "pre_copy"))
-				TH_LOG("%s", event->text);
+		if (!is(event, "chunk"))
+			continue;
+		i |= has(event, "phase", "stop_copy");
+		EXPECT_TRUE(has(event, "phase", i ? "stop_copy" : "pre_copy"))
+			TH_LOG("%s", event->text);
 	}
 	EXPECT_EQ(1, after.sessions - before.sessions);
 	EXPECT_EQ(1, after.saved - before.saved);
@@ -552,12 +557,12 @@ TEST_F(emulated_trace, who_waits_for_whom)
 	close(fd);
 
 	if (self->emu.size >= 1 << 20) {
+		reader = mon_stat(dev, "waits_for_reader");
 		fd = mig_set(dev, SC);
 		EXPECT_EQ(1, read(fd, got.data, 1));
-		reader = mon_stat(dev, "waits_for_reader");
+		/* The state is larger than all buffers. */
 		usleep(300000);
-		EXPECT_LE(reader, mon_stat(dev, "waits_for_reader"));
-		EXPECT_LT(0, mon_stat(dev, "waits_for_reader"));
+		EXPECT_LT(reader, mon_stat(dev, "waits_for_reader"));
 		close(fd);
 	}
 	mig_set(dev, R);
