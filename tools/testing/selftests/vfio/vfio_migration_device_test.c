@@ -97,7 +97,7 @@ TEST_F(device, registers)
 	__u64 size;
 
 	EXPECT_EQ(EMU_ID_VALUE, emu_read(emu, EMU_ID));
-	EXPECT_EQ(1, emu_read(emu, EMU_VERSION));
+	EXPECT_EQ(2, emu_read(emu, EMU_VERSION));
 	size = emu_read(emu, EMU_STATE_SIZE_LO) | (__u64)emu_read(emu, EMU_STATE_SIZE_HI) << 32;
 	EXPECT_EQ(emu->size, size);
 	emu_write(emu, EMU_SCRATCH, 0xdeadbeef);

@@ -141,7 +141,7 @@ static int session_of(const struct mig_device *dev, size_t i)
 	return mig_supports(dev->flags, state) ? state : SC;
 }
 
-TEST_F_TIMEOUT(race, s22_t11_t13_close, 600)
+TEST_F_TIMEOUT(race, s21_s22_close_while_in_use, 600)
 {
 	size_t rounds = mig_rounds(60), i;
 	uint64_t seed = mig_seed(22);
@@ -179,7 +179,7 @@ static void *remove_device(void *arg)
 }
 
 /* The driver loses the device while it is open: that waits for the last close. */
-TEST_F_TIMEOUT(race, s22_s23_t11_removal, 600)
+TEST_F_TIMEOUT(race, s22_s23_removal_while_in_use, 600)
 {
 	size_t rounds = mig_rounds(20), i;
 	uint64_t seed = mig_seed(23);
@@ -227,7 +227,7 @@ TEST_F_TIMEOUT(race, s24_rmmod, 600)
 }
 
 /* A process dies in the middle of it, and somebody else has the file. */
-TEST_F_TIMEOUT(race, s21_s23_t18_the_file_outlives_the_process, 600)
+TEST_F_TIMEOUT(race, s21_s23_the_file_outlives_the_process, 600)
 {
 	size_t rounds = mig_rounds(20), i;
 	uint64_t seed = mig_seed(18);

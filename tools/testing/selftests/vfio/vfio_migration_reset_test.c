@@ -286,6 +286,17 @@ FIXTURE_TEARDOWN(open)
 	mig_close(&self->dev);
 }
 
+TEST_F(open, k2_it_works)
+{
+	struct mig_buf buf = {};
+
+	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[K2] [S21]");
+	mig_save(&self->dev, &buf);
+	EXPECT_TRUE(buf.len && mig_round_trip(&self->dev, &buf)) TH_LOG("[K2]");
+	mig_set(&self->dev, R);
+	mig_buf_free(&buf);
+}
+
 TEST_F(open, s21_s22_e19_close_in_every_state)
 {
 	int state, fd, i;
