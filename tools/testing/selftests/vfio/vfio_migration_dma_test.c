@@ -184,7 +184,8 @@ TEST_F(dma, descriptors_that_cannot_be)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		EXPECT_EQ(rows[i].status, copy(&self->guest, rows[i].descriptor)) TH_LOG("row %zu", i);
+		EXPECT_EQ(rows[i].status, copy(&self->guest, rows[i].descriptor))
+			TH_LOG("row %zu", i);
 }
 
 TEST_F(dma, a_ring_that_is_not_there_turns_the_queue_off)
@@ -230,7 +231,8 @@ TEST_F(dma, all_queues_at_once)
 			EXPECT_EQ(n + 1, self->guest.memory[AT(8) - BASE + n * 64 + i]);
 		/* The count comes just before the interrupt. */
 		usleep(10000);
-		EXPECT_EQ(8, emu_events(self->guest.from.irq[QUEUE_VECTOR + n])) TH_LOG("queue %d", n);
+		EXPECT_EQ(8, emu_events(self->guest.from.irq[QUEUE_VECTOR + n]))
+			TH_LOG("queue %d", n);
 	}
 }
 
@@ -306,7 +308,7 @@ static void work(struct guest *guest, __u32 period_us)
 	queue_on(emu, 2, BASE, 8, CTRL_IRQ);
 	ring_doorbell(emu, 2, 4);
 	if (!queue_reaches(emu, 2, 4) || !generator_passes(emu, 3))
-		mig_die("the engine does not work");
+		mig_die("the engine stands still");
 }
 
 /* The device writes and signals nothing, and takes doorbells; then it goes on where it was. */

@@ -4,12 +4,13 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "engine.h"
 
 /* Where engine_write() has its descriptors: no test uses these addresses. */
-#define OWN_RING	(1ULL << 46)
+#define OWN_RING	0x400000000000ULL
 
 /* How often a register is looked at, 1 ms apart, before it is given up. */
 #define LOOKS	20000
@@ -84,36 +85,41 @@ __u64 stamp_of(const void *page)
  */
 int engine_write(struct mig_device *dev, __u64 iova, __u64 length)
 {
-	static struct descriptor ring[EMU_PAGE / sizeof(struct descriptor)]
-		__attribute__((aligned(EMU_PAGE)));
 	struct emulated emu = { .dev = *dev };
 	struct vfio_region_info bar2;
+	struct descriptor *ring;
 	__u32 piece, done = 0;
 	int ret;
 
 	ret = mig_region(dev, VFIO_PCI_BAR0_REGION_INDEX, &emu.bar0);
 	if (!ret)
 		ret = mig_region(dev, VFIO_PCI_BAR2_REGION_INDEX, &bar2);
-	if (!ret)
-		ret = mig_map(dev, ring, OWN_RING, sizeof(ring), true);
 	if (ret)
 		return ret;
+	ring = mmap(NULL, EMU_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ring == MAP_FAILED)
+		return -errno;
+	ret = mig_map(dev, ring, OWN_RING, EMU_PAGE, true);
+	if (ret)
+		goto unmap;
 	queue_on(&emu, 0, OWN_RING, 1, 0);
 	for (; !ret && length; length -= piece, iova += piece) {
 		piece = length < ENGINE_COPY ? length : ENGINE_COPY;
 		if (piece > bar2.size)
 			piece = bar2.size;
-		ring[0] = (struct descriptor){
+		*ring = (struct descriptor){
 			.address = iova, .length = piece, .command = TO_MEMORY,
 		};
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		emu_write(&emu, QUEUE(0, PRODUCER), ++done);
 		if (!queue_reaches(&emu, 0, done))
 			ret = -ETIME;
-		else if (ring[0].status != COPY_DONE)
+		else if (ring->status != COPY_DONE)
 			ret = -EFAULT;
 	}
 	emu_write(&emu, QUEUE(0, QUEUE_CTRL), 0);
-	mig_unmap(dev, OWN_RING, sizeof(ring));
+	mig_unmap(dev, OWN_RING, EMU_PAGE);
+unmap:
+	munmap(ring, EMU_PAGE);
 	return ret;
 }

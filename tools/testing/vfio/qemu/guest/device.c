@@ -310,8 +310,8 @@ void device_check_registers(struct device *dev)
 
 /*
  * Raise one vector, another each time, and wait until it arrives, once; vector 0 comes
- * with every tick, and the generator's with every page. A host may lose an interrupt that is on its way when the
- * guest stops: one retry is allowed, and reported.
+ * with every tick, and the generator's with every page. A host may lose an interrupt that is
+ * on its way when the guest stops: one retry is allowed, and reported.
  */
 void device_check_interrupt(struct device *dev, unsigned int round)
 {
