@@ -420,15 +420,21 @@ TEST_F(trace, a11_an_arc_fails)
 TEST_F(trace, r7_a_stream_is_refused)
 {
 	struct numbers before = numbers(&self->dev), after;
+	static struct mig_record rec[MAX_RECORDS];
 	struct mig_buf stream = {};
 	struct mon_trace trace;
+	size_t at = 0, i = 0, n;
 	char *text, *line;
-	size_t at = 0;
 	int ret;
 
 	mig_set(&self->dev, ST);
 	mig_save(&self->dev, &stream);
-	stream.data[stream.len / 2] ^= 1;
+	/* In the middle of the first record of device state: what is there is no structure. */
+	n = mig_records(&stream, rec, MAX_RECORDS);
+	while (i < n && rec[i].tag)
+		i++;
+	ASSERT_LT(i, n);
+	stream.data[rec[i].start + MIG_RECORD_HEADER + rec[i].size / 2] ^= 1;
 	mon_trace_begin();
 	ret = __mig_load(&self->dev, &stream, MIG_WHOLE);
 	trace = mon_trace_end(&self->dev);
