@@ -13,15 +13,14 @@ const SIZE: u64 = 1 << 20;
 
 /// A state that came from somewhere goes on without harm, and can be migrated again.
 pub(crate) fn is_sound(registers: &Registers, engine: &Engine) {
-    assert_eq!(
-        Registers::decode(&registers.encode()).as_ref(),
-        Some(registers)
-    );
-    assert_eq!(Engine::decode(&engine.encode()).as_ref(), Some(engine));
+    // What is not in the image, as how often a queue was turned on, starts again.
+    let (bytes, image) = (registers.encode(), engine.encode());
+    assert_eq!(Registers::decode(&bytes).map(|it| it.encode()), Some(bytes));
+    assert_eq!(Engine::decode(&image).map(|it| it.encode()), Some(image));
     let mut registers = *registers;
     registers.next_tick();
     registers.count_irq();
-    let mut engine = engine.clone();
+    let mut engine = *engine;
     for first in 0..4 {
         work(&mut engine, first, true);
     }
