@@ -123,7 +123,8 @@ fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
 impl Sink for Destination<'_> {
     fn put(&mut self, mut bytes: &[u8]) -> Result {
         let result = match &mut self.place {
-            Place::New(file, _) => file.write_all(bytes),
+            // The file itself: the errors of what is around it have no numbers.
+            Place::New(file, _) => file.as_file_mut().write_all(bytes),
             // Its reader may take its time, and a signal is not to wait for that.
             Place::Stream(file, _) => loop {
                 if bytes.is_empty() {
