@@ -541,7 +541,7 @@ static void tick_arc(void *arg, const struct arc *arc)
 		close(fd);
 }
 
-TEST_F(emulated_inject, b1_s17_the_state_is_true)
+TEST_F(emulated_inject, b1_s17_e6_the_state_is_true)
 {
 	EXPECT_LT(5, every_arc(self->emu.dev.flags, tick_arc, &self->emu));
 }

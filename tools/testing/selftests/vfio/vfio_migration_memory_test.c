@@ -127,7 +127,7 @@ TEST_F(charged, r13_e1_e8_hostile_streams_need_little)
 }
 
 /* Memory is the same before and after many sessions. */
-TEST_F_TIMEOUT(charged, k4_sessions_leave_nothing, 3600)
+TEST_F_TIMEOUT(charged, k4_sessions_leave_nothing, 14400)
 {
 	size_t rounds = mig_rounds(self->ref.len > 1 << 17 ? 60 : 300), i;
 	struct mig_buf got = {};
