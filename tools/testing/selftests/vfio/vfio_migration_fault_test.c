@@ -7,7 +7,9 @@
 #include <sys/ioctl.h>
 
 #include "kselftest_harness.h"
+#include "lib/emulated.h"
 #include "lib/inject.h"
+#include "lib/log.h"
 #include "lib/matrix.h"
 #include "lib/system.h"
 #include "lib/vfio_migration.h"
@@ -276,6 +278,56 @@ TEST_F(precopy_fault, p14_query)
 	close(fd);
 }
 
+FIXTURE(log_fault) {
+	struct mig_device dev;
+};
+
+FIXTURE_SETUP(log_fault)
+{
+	inject_setup();
+	mig_open(&self->dev);
+}
+
+FIXTURE_TEARDOWN(log_fault)
+{
+	EXPECT_EQ(0, log_stop(&self->dev));
+	mig_close(&self->dev);
+}
+
+/* A start that failed has started nothing, a report that failed can be asked for again. */
+TEST_F(log_fault, l7_l12_l14_start_and_report)
+{
+	static __u64 bitmap[GIB / 4096 / 64];
+	unsigned int n;
+	bool hit;
+	int ret;
+
+	for (n = 1, hit = true; hit && n < MANY; n++) {
+		inject_nth(n);
+		ret = log_start(&self->dev, GIB, GIB, 4 * KIB);
+		hit = inject_end();
+		EXPECT_TRUE(!ret || ret == -ENOMEM || ret == -EFAULT) TH_LOG("[L7] %d", ret);
+		EXPECT_EQ(ret ? -EINVAL : 0, log_report(&self->dev, GIB, GIB, 4 * KIB, bitmap))
+			TH_LOG("[L12] after %d", ret);
+		EXPECT_EQ(0, log_stop(&self->dev)) TH_LOG("[L8]");
+	}
+	EXPECT_LT(3, n);
+	ASSERT_EQ(0, log_start(&self->dev, GIB, GIB, 4 * KIB));
+	for (n = 1, hit = true; hit && n < MANY; n++) {
+		inject_nth(n);
+		ret = log_report(&self->dev, GIB, GIB, 4 * KIB, bitmap);
+		hit = inject_end();
+		EXPECT_TRUE(!ret || ret == -ENOMEM || ret == -EFAULT) TH_LOG("[L14] %d", ret);
+		EXPECT_EQ(0, log_report(&self->dev, GIB, GIB, 4 * KIB, bitmap)) TH_LOG("[L14]");
+	}
+	EXPECT_LT(2, n);
+}
+
+static bool log_possible(const struct mig_device *dev)
+{
+	return inject_possible(dev) && emu_is(dev);
+}
+
 static bool precopy_possible(const struct mig_device *dev)
 {
 	return inject_possible(dev) && mig_has_precopy(dev);
@@ -284,6 +336,7 @@ static bool precopy_possible(const struct mig_device *dev)
 static const struct mig_need needs[] = {
 	{ "fault", inject_possible },
 	{ "precopy_fault", precopy_possible },
+	{ "log_fault", log_possible },
 };
 
 int main(int argc, char **argv)

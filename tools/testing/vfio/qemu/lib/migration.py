@@ -144,10 +144,11 @@ def _problems(outcome):
     saved = trace.bytes_saved(outcome.source_events())
     loaded = trace.bytes_loaded(outcome.target_events())
     if outcome.multifd:
-        # QEMU tells of the bytes in precopy only, and of the threads.
+        # QEMU tells of the bytes in precopy only, and of the threads: of the end of loading
+        # only if it knew before that it was to come.
         devices = len(outcome.source.devices)
         threads = (outcome.source.count("vfio_save_complete_precopy_thread_end"),
-                   outcome.target.count("vfio_load_state_device_buffer_end"))
+                   outcome.target.count("vfio_load_state_device_buffer_start"))
         if threads != (devices, devices):
             found.append(f"of {devices} devices {threads[0]} sent and {threads[1]} received their"
                          " state by multifd")
