@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A machine without QEMU that the firmware can be in, and as much of a driver as its tests need.
+//! The driver is written from the layouts alone: it shares no logic with the firmware.
+//!
+//! What a test asserts here panics.
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod machine;
+mod migration;
+mod reports;
+
+pub use driver::{Outcome, Rig, PAGE};
+pub use machine::{Machine, Memory};
+pub use migration::Saved;
+pub use reports::Reporter;
