@@ -123,6 +123,13 @@ impl Slot for Bits {
 #[derive(Clone, Copy, Debug)]
 pub struct Quad(pub(crate) usize);
 
+impl Quad {
+    /// The 64 bits at `byte`.
+    pub const fn at(byte: usize) -> Self {
+        Self(byte)
+    }
+}
+
 impl Slot for Quad {
     type Value = u64;
 

@@ -14,7 +14,7 @@ layouts! {
         function_id = 0x08 [15:0];
     }
     /// What every output begins with.
-    enable_hca_out: 0x10 {
+    enable_hca_out: 0x0c {
         status = 0x00 [31:24];
         syndrome = 0x04 [31:0];
     }
