@@ -140,6 +140,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|command| command.name)
 }
 
+/// Their opcodes.
+pub fn opcodes() -> impl Iterator<Item = u16> {
+    COMMANDS.iter().map(|command| command.opcode)
+}
+
 /// The name of a command, for the trace.
 pub(crate) fn name(opcode: u16) -> &'static str {
     find(opcode).map_or("unknown", |command| command.name)

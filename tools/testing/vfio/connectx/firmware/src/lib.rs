@@ -33,7 +33,7 @@ mod registers;
 mod status;
 mod tracker;
 
-pub use command::names as command_names;
+pub use command::{names as command_names, opcodes};
 pub use config::{Choice, Config, Fault, OPTIONS};
 pub use host::{DmaError, Host};
 pub use nic::Nic;

@@ -56,7 +56,8 @@ pub(crate) struct Vhca {
 /// An image of which parts have been saved.
 #[derive(Debug)]
 struct Outgoing {
-    session: u64,
+    /// The checksum of the last piece.
+    previous: u64,
     /// Of the next piece.
     sequence: u32,
     /// Pages that are to be saved, or saved again.
@@ -235,7 +236,7 @@ pub(crate) fn save(nic: &mut Nic, call: &Call<'_>, _: &mut [u8]) -> Result<Flow>
     let incremental = save_vhca_state_in::incremental.get(call.input) == 1;
     let track = save_vhca_state_in::set_track.get(call.input) == 1;
     let size = u64::from(save_vhca_state_in::size.get(call.input));
-    let (session, reinit) = (nic.next_session, nic.config.reinit);
+    let reinit = nic.config.reinit;
     let vhca = &mut nic.functions[vf].vhca;
     let stopped = vhca.responder_suspended;
     require(!vhca.busy, Status::ResBusy, "its state is being moved")?;
@@ -260,12 +261,11 @@ pub(crate) fn save(nic: &mut Nic, call: &Call<'_>, _: &mut [u8]) -> Result<Flow>
     )?;
     if !incremental {
         vhca.outgoing = Some(Outgoing {
-            session,
+            previous: 0,
             sequence: 0,
             dirty: (0..vhca.opaque.pages() as u32).collect(),
         });
         vhca.reinits = if track { reinit } else { 0 };
-        nic.next_session += 1;
     }
     let transfer = Transfer::save(nic, vf, call.input, stopped, size)?;
     Ok(Flow::Transfer(Box::new(transfer)))

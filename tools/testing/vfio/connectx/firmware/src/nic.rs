@@ -35,8 +35,6 @@ pub struct Nic {
     /// By time, and by the order in which they were asked for.
     events: BTreeMap<(u64, u64), Event>,
     next_event: u64,
-    /// Numbers the saved images, so that pieces of two are not taken for one.
-    pub(crate) next_session: u64,
     /// [`Event::Report`] was asked for.
     pub(crate) report_pending: bool,
 }
@@ -61,7 +59,6 @@ impl Nic {
             host,
             events: BTreeMap::new(),
             next_event: 0,
-            next_session: 1,
             report_pending: false,
         };
         for f in 0..nic.functions.len() {

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod hostile;
 mod machine;
 mod migration;
 mod reports;
 
 pub use driver::{Outcome, Rig, PAGE};
+pub use hostile::play;
 pub use machine::{Machine, Memory};
 pub use migration::Saved;
 pub use reports::Reporter;

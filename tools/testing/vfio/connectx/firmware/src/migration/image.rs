@@ -3,8 +3,9 @@
 //! Pieces of an image: what a SAVE writes and a LOAD reads.
 //!
 //! All numbers are big-endian. A piece is a header, records, and a checksum (FNV-1a, 64 bits) of
-//! all before it. Pieces of one image have its session and count from 0. Pages come in any order,
-//! the last content counts. The last piece ends with a digest of the versions of all pages, which
+//! all before it. Pieces of one image count from 0, and each has the checksum of the one before it,
+//! so that one state is always saved as the same bytes, and pieces of two images are not taken for
+//! one. Pages come in any order, the last content counts. The last piece ends with a digest of the versions of all pages, which
 //! shows that none is missing, and with the function's objects.
 
 use super::state::{Bytes, Page};
@@ -20,7 +21,7 @@ layouts! {
         magic = 0x00 [31:0];
         version = 0x04 [31:16];
         last = 0x04 [0:0];
-        session = 0x08 quad;
+        previous = 0x08 quad;
         length = 0x10 quad;
         sequence = 0x18 [31:0];
         pages = 0x1c [31:0];
@@ -70,7 +71,8 @@ impl Sum {
 /// What a piece says of itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
-    pub(super) session: u64,
+    /// The checksum of the piece before; 0 for the first.
+    pub(super) previous: u64,
     pub(super) sequence: u32,
     pub(super) last: bool,
     /// Pages of the whole image, as far as is known.
@@ -103,7 +105,7 @@ impl Writer {
         header::magic.put(&mut first, MAGIC);
         header::version.put(&mut first, VERSION);
         header::last.put(&mut first, u32::from(head.last));
-        header::session.put(&mut first, head.session);
+        header::previous.put(&mut first, head.previous);
         header::length.put(&mut first, length);
         header::sequence.put(&mut first, head.sequence);
         header::pages.put(&mut first, head.pages);
@@ -121,6 +123,11 @@ impl Writer {
     /// Bytes of the whole piece.
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Its checksum, once all of it was taken.
+    pub(super) fn checksum(&self) -> u64 {
+        self.sum.0
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -165,6 +172,7 @@ pub(super) struct Piece {
     pub(super) pages: BTreeMap<u32, (u32, Bytes)>,
     pub(super) digest: Option<u64>,
     pub(super) objects: Option<Vec<u8>>,
+    pub(super) checksum: u64,
 }
 
 /// Reads a piece, in slices.
@@ -282,7 +290,10 @@ impl Reader {
             "the image is damaged",
         )?;
         match self.piece {
-            Some(piece) if piece.head.last == piece.objects.is_some() => Ok(piece),
+            Some(piece) if piece.head.last == piece.objects.is_some() => Ok(Piece {
+                checksum: self.sum.0,
+                ..piece
+            }),
             _ => refuse(
                 Status::BadParam,
                 "the last piece of the image lacks the objects",
@@ -310,7 +321,7 @@ fn parse_header(data: &[u8], length: u64) -> Result<Piece> {
     )?;
     Ok(Piece {
         head: Head {
-            session: header::session.get(data),
+            previous: header::previous.get(data),
             sequence: header::sequence.get(data),
             last: header::last.get(data) == 1,
             pages,
@@ -318,5 +329,6 @@ fn parse_header(data: &[u8], length: u64) -> Result<Piece> {
         pages: BTreeMap::new(),
         digest: None,
         objects: None,
+        checksum: 0,
     })
 }

@@ -48,7 +48,8 @@ pub(super) enum Incoming {
     None,
     /// Pieces came.
     Partial {
-        session: u64,
+        /// The checksum of the last one.
+        previous: u64,
         next: u32,
         pages: BTreeMap<u32, (u32, Bytes)>,
     },
@@ -90,7 +91,7 @@ impl Transfer {
         )?;
         let indices: Vec<u32> = outgoing.dirty.iter().take(fit).copied().collect();
         let head = Head {
-            session: outgoing.session,
+            previous: outgoing.previous,
             sequence: outgoing.sequence,
             last,
             pages: vhca.opaque.pages() as u32,
@@ -224,12 +225,17 @@ impl Nic {
         vhca.busy = false;
         match transfer.work {
             Work::Save {
-                bytes, next, last, ..
+                writer,
+                bytes,
+                next,
+                last,
+                ..
             } => {
                 save_vhca_state_out::actual_image_size.put(output, bytes);
                 save_vhca_state_out::next_required_umem_size.put(output, next);
-                if last {
-                    vhca.outgoing = None;
+                match &mut vhca.outgoing {
+                    Some(outgoing) if !last => outgoing.previous = writer.checksum(),
+                    outgoing => *outgoing = None,
                 }
                 Ok(())
             }
@@ -252,17 +258,17 @@ impl Nic {
             (
                 sequence,
                 Incoming::Partial {
-                    session,
+                    previous,
                     next,
                     pages,
                 },
-            ) if session == piece.head.session && next == sequence => pages,
+            ) if previous == piece.head.previous && next == sequence => pages,
             _ => return refuse(Status::BadParam, "this is not the next piece of the image"),
         };
         pages.extend(piece.pages);
         let (Some(digest), Some(objects)) = (piece.digest, piece.objects) else {
             function.vhca.incoming = Incoming::Partial {
-                session: piece.head.session,
+                previous: piece.checksum,
                 next: piece.head.sequence + 1,
                 pages,
             };
