@@ -39,6 +39,7 @@ mod image;
 mod program;
 mod stream;
 
+pub use connectx_rig::play as connectx;
 pub use device::device;
 pub use image::image;
 pub use stream::{
@@ -50,11 +51,12 @@ pub use stream::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by their names.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("stream", stream),
     ("made", made),
     ("image", image),
     ("device", device),
+    ("connectx", connectx),
 ];
 
 /// Runs `work`, which must allocate nothing.

@@ -59,6 +59,11 @@ fn device() {
 }
 
 #[test]
+fn connectx() {
+    replay("connectx");
+}
+
+#[test]
 fn the_empty_input_is_one_too() {
     for (_, run) in TARGETS {
         run(&[]);

@@ -47,7 +47,8 @@ impl Nic {
     /// Reads `size` bytes, 1 to 8, at `address` of BAR 0; the first byte is the lowest of the value.
     pub fn read(&self, function: u16, address: u64, size: u32) -> u64 {
         let mut value = [0; 8];
-        for (byte, place) in value.iter_mut().zip(address..).take(size as usize) {
+        for (offset, byte) in (0..u64::from(size)).zip(&mut value) {
+            let place = address.wrapping_add(offset);
             let register = self.register(usize::from(function), place & !3);
             *byte = register.to_be_bytes()[(place & 3) as usize];
         }

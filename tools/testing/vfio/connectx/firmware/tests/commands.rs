@@ -97,6 +97,11 @@ fn accesses_of_any_size_see_the_same_bytes() {
         0xffff_ffff,
         "there is no such function"
     );
+    assert_eq!(
+        rig.nic.read(0, u64::MAX - 3, 8) as u32,
+        0,
+        "past the end of all addresses"
+    );
 }
 
 #[test]
