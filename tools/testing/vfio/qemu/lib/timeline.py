@@ -82,6 +82,8 @@ def text(outcome):
         f"          {blackout_ms(outcome):.0f} ms between the device's running states",
         f"guest     {after['id']}, its clock went on from {before['t']} to {after['t']} ms",
         f"          ticks of the device {before['ticks']} -> {after['ticks']}, all in place",
+        f"          pages that the device wrote to its memory {before['pages']} -> {after['pages']},"
+        " none lost, none twice",
         f"          its own stores {before['stores']} -> {after['stores']}, all in place,"
         f" {int(after['sweeps']) - int(before['sweeps'])} full checks since",
         f"          interrupts asked for and received {before['irqs']} -> {after['irqs']},"
