@@ -152,8 +152,8 @@ TEST_F_TIMEOUT(charged, k4_sessions_leave_nothing, 14400)
 	}
 	ASSERT_EQ(0, mig_reset(&self->dev));
 	took = before - memory_available();
-	EXPECT_GT(NOISE_KIB + (long)(rounds / 32), took)
-		TH_LOG("[K4] %zu sessions, %ld KiB less", rounds, took);
+	TH_LOG("[K4] %zu sessions saved and loaded, %ld KiB less memory", rounds, took);
+	EXPECT_GT(NOISE_KIB + (long)(rounds / 32), took) TH_LOG("[K4]");
 	mig_buf_free(&got);
 }
 
