@@ -120,9 +120,14 @@ impl Emulated {
         self.dma.log()
     }
 
+    /// Whether the DMA engine has what is there.
+    fn is_engine(region: u32, offset: u64) -> bool {
+        region == REGION_BAR0 && engine::REGISTERS.contains(&offset)
+    }
+
     /// Reads from a region of the device.
     pub(crate) fn read(&self, region: u32, offset: u64, out: &mut [u8]) -> Result {
-        if region != REGION_BAR0 || !engine::REGISTERS.contains(&offset) {
+        if !Self::is_engine(region, offset) {
             return self.device.read(region, offset, out);
         }
         match out.len() {
@@ -134,7 +139,7 @@ impl Emulated {
 
     /// Writes to a region of the device.
     pub(crate) fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result {
-        if region != REGION_BAR0 || !engine::REGISTERS.contains(&offset) {
+        if !Self::is_engine(region, offset) {
             return Device::write(&self.device, region, offset, data);
         }
         if let Ok(value) = data.try_into() {

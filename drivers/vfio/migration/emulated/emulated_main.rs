@@ -21,6 +21,7 @@
 #![crate_name = "vfio_migration_emulated"]
 
 mod backend;
+mod bytes;
 mod config;
 mod device;
 mod dirty;

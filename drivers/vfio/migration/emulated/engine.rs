@@ -9,6 +9,10 @@
 pub(crate) mod generator;
 pub(crate) mod queue;
 
+use super::bytes::{
+    Reader,
+    Writer, //
+};
 use core::ops::Range;
 use generator::{
     Generator,
@@ -137,36 +141,6 @@ impl Engine {
             *queue = Queue::decode(&mut image)?;
         }
         Some(this)
-    }
-}
-
-/// Takes little-endian numbers off the front.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-}
-
-/// Puts bytes one behind the other.
-struct Writer<'a>(&'a mut [u8]);
-
-impl Writer<'_> {
-    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        let (first, rest) = core::mem::take(&mut self.0).split_at_mut(N);
-        first.copy_from_slice(bytes);
-        self.0 = rest;
     }
 }
 

@@ -12,6 +12,10 @@
 //! Items are cut into records anywhere.
 
 use super::{
+    bytes::{
+        Reader,
+        Writer, //
+    },
     config,
     engine::Engine,
     registers::Registers, //
@@ -38,9 +42,10 @@ pub(crate) enum Error {
 
 fn header(kind: u32, len: u32, offset: u64) -> [u8; HEADER] {
     let mut out = [0; HEADER];
-    out[0..4].copy_from_slice(&kind.to_le_bytes());
-    out[4..8].copy_from_slice(&len.to_le_bytes());
-    out[8..16].copy_from_slice(&offset.to_le_bytes());
+    let mut at = Writer(&mut out);
+    at.put(&kind.to_le_bytes());
+    at.put(&len.to_le_bytes());
+    at.put(&offset.to_le_bytes());
     out
 }
 
@@ -57,15 +62,12 @@ pub(crate) fn device_item(
     config: &[u8; config::SIZE],
 ) -> [u8; HEADER + DEVICE_LEN] {
     let mut out = [0; HEADER + DEVICE_LEN];
+    let mut at = Writer(&mut out);
     // CAST: A few hundred.
-    let head = header(KIND_DEVICE, DEVICE_LEN as u32, 0);
-    let (first, rest) = out.split_at_mut(HEADER);
-    first.copy_from_slice(&head);
-    let (first, rest) = rest.split_at_mut(Registers::ENCODED);
-    first.copy_from_slice(&registers.encode());
-    let (first, rest) = rest.split_at_mut(Engine::ENCODED);
-    first.copy_from_slice(&engine.encode());
-    rest.copy_from_slice(config);
+    at.put(&header(KIND_DEVICE, DEVICE_LEN as u32, 0));
+    at.put(&registers.encode());
+    at.put(&engine.encode());
+    at.put(config);
     out
 }
 
@@ -170,12 +172,14 @@ impl Decoder {
         if !matches!(self.state, State::End) {
             return Err(Error::Incomplete);
         }
-        let (registers, rest) = split::<{ Registers::ENCODED }>(&self.buffer);
-        let (engine, rest) = split::<{ Engine::ENCODED }>(rest);
-        let (config, _) = split::<{ config::SIZE }>(rest);
-        let registers = Registers::decode(&registers).ok_or(Error::Invalid)?;
-        let engine = Engine::decode(&engine).ok_or(Error::Invalid)?;
-        Ok((registers, engine, config))
+        Self::parts(&self.buffer).ok_or(Error::Invalid)
+    }
+
+    fn parts(bytes: &[u8]) -> Option<(Registers, Engine, [u8; config::SIZE])> {
+        let mut bytes = Reader(bytes);
+        let registers = Registers::decode(bytes.take()?)?;
+        let engine = Engine::decode(bytes.take()?)?;
+        Some((registers, engine, *bytes.take()?))
     }
 
     /// Moves input to the buffer, which has `filled` bytes, up to `end`.
@@ -188,12 +192,13 @@ impl Decoder {
 
     /// Begins the item whose header is in the buffer.
     fn begin(&mut self) -> Result<State, Error> {
-        let (kind, rest) = split::<4>(&self.buffer);
-        let (len, rest) = split::<4>(rest);
-        let (offset, _) = split::<8>(rest);
-        let len = usize::try_from(u32::from_le_bytes(len)).map_err(|_| Error::Invalid)?;
-        let offset = usize::try_from(u64::from_le_bytes(offset)).map_err(|_| Error::Invalid)?;
-        match u32::from_le_bytes(kind) {
+        let mut header = Reader(&self.buffer);
+        let kind = header.u32().ok_or(Error::Invalid)?;
+        let len = header.u32().ok_or(Error::Invalid)?;
+        let offset = header.u64().ok_or(Error::Invalid)?;
+        let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
+        let offset = usize::try_from(offset).map_err(|_| Error::Invalid)?;
+        match kind {
             KIND_PAGES => {
                 let end = offset.checked_add(len).ok_or(Error::Invalid)?;
                 let aligned = len > 0 && len % PAGE == 0 && offset % PAGE == 0;
@@ -218,14 +223,6 @@ fn take<'a>(input: &mut &'a [u8], most: usize) -> &'a [u8] {
     let (bytes, rest) = input.split_at(most.min(input.len()));
     *input = rest;
     bytes
-}
-
-/// The first `N` bytes, and the rest; `bytes` has them wherever this is called.
-fn split<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
-    let (first, rest) = bytes.split_at(N);
-    let mut array = [0; N];
-    array.copy_from_slice(first);
-    (array, rest)
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]

@@ -6,6 +6,11 @@
 //! zero and ignores writes; so do accesses of another width. The MSI-X table and pending bits have a
 //! place in the BAR ([`MSIX_TABLE`], [`MSIX_PBA`]), but VFIO has user space emulate them.
 
+use super::bytes::{
+    Reader,
+    Writer, //
+};
+
 /// Bytes of BAR0.
 pub(crate) const SIZE: u64 = 4096;
 /// Offset of the MSI-X table in BAR0.
@@ -207,27 +212,24 @@ impl Registers {
     /// The registers for the image of the device: five little-endian numbers.
     pub(crate) fn encode(&self) -> [u8; Self::ENCODED] {
         let mut out = [0; Self::ENCODED];
-        out[0..4].copy_from_slice(&self.scratch.to_le_bytes());
-        out[4..8].copy_from_slice(&self.control.to_le_bytes());
-        out[8..12].copy_from_slice(&self.period_us.to_le_bytes());
-        out[12..16].copy_from_slice(&self.irq_count.to_le_bytes());
-        out[16..24].copy_from_slice(&self.sequence.to_le_bytes());
+        let mut at = Writer(&mut out);
+        for word in [self.scratch, self.control, self.period_us, self.irq_count] {
+            at.put(&word.to_le_bytes());
+        }
+        at.put(&self.sequence.to_le_bytes());
         out
     }
 
     /// The registers of an image; [`None`] if no device has such.
     pub(crate) fn decode(image: &[u8; Self::ENCODED]) -> Option<Self> {
-        let word = |at: usize| {
-            let mut bytes = [0; 4];
-            bytes.copy_from_slice(&image[at..at + 4]);
-            u32::from_le_bytes(bytes)
-        };
+        let mut image = Reader(image);
+        // In the order of the image, as the fields are evaluated.
         let this = Self {
-            scratch: word(0),
-            control: word(4),
-            period_us: word(8),
-            irq_count: word(12),
-            sequence: u64::from(word(20)) << 32 | u64::from(word(16)),
+            scratch: image.u32()?,
+            control: image.u32()?,
+            period_us: image.u32()?,
+            irq_count: image.u32()?,
+            sequence: image.u64()?,
         };
         let valid =
             this.control & !(CTRL_ENABLE | CTRL_IRQ) == 0 && PERIOD_US.contains(&this.period_us);

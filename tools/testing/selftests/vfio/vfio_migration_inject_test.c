@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "lib/fixture.h"
 #include "lib/emulated.h"
@@ -38,52 +37,20 @@ FIXTURE_TEARDOWN(inject)
 	mig_buf_free(&self->ref);
 }
 
-/* One arc of a transition, as a driver sees it. */
-struct arc {
-	int from, to;		/* of the transition */
-	int leaves, enters;	/* of the arc */
-};
-
-/* Calls back for each arc of each transition, and says how many there were. */
-static unsigned int every_arc(__u64 flags, void (*call)(void *arg, const struct arc *arc),
-			      void *arg)
-{
-	unsigned int count = 0;
-	struct arc arc;
-	int i;
-
-	for (arc.from = 0; arc.from < MIG_STATES; arc.from++)
-		for (arc.to = 0; arc.to < MIG_STATES; arc.to++) {
-			struct mig_path way;
-
-			if (!mig_supports(flags, arc.from))
-				continue;
-			way = mig_way(flags, arc.from, arc.to);
-			arc.leaves = arc.from;
-			for (i = 0; !way.refused && i < way.steps; i++) {
-				arc.enters = way.state[i];
-				call(arg, &arc);
-				arc.leaves = arc.enters;
-				count++;
-			}
-		}
-	return count;
-}
-
 /* Where a session that saves ends, there is nothing to go back to. */
-static bool can_keep(const struct arc *arc)
+static bool can_keep(const struct mig_arc *arc)
 {
 	return !mig_saving(arc->leaves) || mig_saving(arc->enters);
 }
 
 /* Leaving RESUMING only checks. */
-static bool can_lose(const struct arc *arc)
+static bool can_lose(const struct mig_arc *arc)
 {
 	return arc->leaves != RE;
 }
 
 /* One SET whose arc fails. Returns the file of the state that it began in, or -1. */
-static int fail_arc(struct mig_device *dev, const struct mig_buf *ref, const struct arc *arc,
+static int fail_arc(struct mig_device *dev, const struct mig_buf *ref, const struct mig_arc *arc,
 		    const char *rule)
 {
 	const char *name = mon_arc(arc->leaves, arc->enters);
@@ -120,7 +87,7 @@ struct sweep {
 };
 
 /* After an arc that failed: to every state that there is a way to, or reset at once. */
-static void keep_arc(void *arg, const struct arc *arc)
+static void keep_arc(void *arg, const struct mig_arc *arc)
 {
 	struct sweep *sweep = arg;
 	int then, fd, new_fd, ret;
@@ -158,7 +125,7 @@ static void keep_arc(void *arg, const struct arc *arc)
 TEST_F_TIMEOUT(inject, a11_a12_e14_s17_s18_every_arc_of_every_transition, 900)
 {
 	struct sweep sweep = { .dev = &self->dev, .ref = &self->ref };
-	unsigned int arcs = every_arc(self->dev.flags, keep_arc, &sweep);
+	unsigned int arcs = mig_every_arc(self->dev.flags, keep_arc, &sweep);
 
 	fprintf(stderr, "# %u arcs, %u faults, %u ways on\n", arcs, sweep.faults, sweep.moves);
 	EXPECT_LT(arcs, sweep.faults);
@@ -197,7 +164,7 @@ static void lost(struct mig_device *dev, int fd, int from)
 		mig_die("[B8] [P3] the file of %s announces data in ERROR", mig_state_name(from));
 }
 
-static void lose_arc(void *arg, const struct arc *arc)
+static void lose_arc(void *arg, const struct mig_arc *arc)
 {
 	struct sweep *sweep = arg;
 	struct mig_buf again = {};
@@ -221,7 +188,7 @@ static void lose_arc(void *arg, const struct arc *arc)
 TEST_F_TIMEOUT(inject, b8_e15_s13_s15_s17_s20_every_arc_loses_the_device, 900)
 {
 	struct sweep sweep = { .dev = &self->dev, .ref = &self->ref };
-	unsigned int arcs = every_arc(self->dev.flags, lose_arc, &sweep);
+	unsigned int arcs = mig_every_arc(self->dev.flags, lose_arc, &sweep);
 
 	fprintf(stderr, "# %u arcs, %u devices lost\n", arcs, sweep.faults);
 	EXPECT_LT(arcs / 2, sweep.faults);
@@ -229,7 +196,7 @@ TEST_F_TIMEOUT(inject, b8_e15_s13_s15_s17_s20_every_arc_loses_the_device, 900)
 
 TEST_F(inject, s21_close_in_error)
 {
-	const struct arc arc = {
+	const struct mig_arc arc = {
 		.from = R, .to = ST, .enters = mig_has_p2p(&self->dev) ? RP : ST, .leaves = R,
 	};
 
@@ -334,10 +301,7 @@ TEST_F(inject, s21_open_fails)
 
 static uint64_t now_us(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+	return sys_now_ns() / 1000;
 }
 
 TEST_F(inject, s4_an_arc_takes_longer)
@@ -513,7 +477,7 @@ static bool ticks(struct emulated *emu)
 	return false;
 }
 
-static void tick_arc(void *arg, const struct arc *arc)
+static void tick_arc(void *arg, const struct mig_arc *arc)
 {
 	struct emulated *emu = arg;
 	bool expect = arc->leaves == R || arc->leaves == RP || mig_saving(arc->leaves);
@@ -543,7 +507,7 @@ static void tick_arc(void *arg, const struct arc *arc)
 
 TEST_F(emulated_inject, b1_s17_e6_the_state_is_true)
 {
-	EXPECT_LT(5, every_arc(self->emu.dev.flags, tick_arc, &self->emu));
+	EXPECT_LT(5, mig_every_arc(self->emu.dev.flags, tick_arc, &self->emu));
 }
 
 /* Through every fault on the way of a migration, nothing of the device is lost. */

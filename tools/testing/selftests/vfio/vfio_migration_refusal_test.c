@@ -14,17 +14,6 @@
 
 MIG_STREAM_FIXTURE(refusal, R);
 
-/* Go from RUNNING to a state, with the load complete where that is RESUMING. */
-static int enter(struct mig_device *dev, const struct mig_buf *ref, int state)
-{
-	int fd = mig_set(dev, state), ret;
-
-	ret = state == RE ? mig_write(fd, ref->data, ref->len, MIG_WHOLE) : 0;
-	if (ret)
-		mig_die("write: %s", strerror(-ret));
-	return fd;
-}
-
 /* Does the last arc of this way make a file? */
 static bool opens(const struct mig_path *way, int from)
 {
@@ -72,7 +61,7 @@ TEST_F_TIMEOUT(refusal, s17_s18_a11_a12_e14_no_file_for_a_session, 600)
 				way = mig_way(flags, from, to);
 				if (!opens(&way, from))
 					continue;
-				fd = enter(&self->dev, &self->ref, from);
+				fd = mig_enter(&self->dev, &self->ref, from);
 				no_more_files(true);
 				ret = __mig_set(&self->dev, to, &none);
 				no_more_files(false);

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "lib/fixture.h"
+#include "lib/monitor.h"
 #include "lib/process.h"
 #include "lib/system.h"
 
@@ -465,22 +466,12 @@ TEST_F(mig_host_reset, x3_x4_k3_races_saving)
 }
 
 /* debugfs shows the state to root at any time, whoever has the device. */
-static void shown(const char *name, const char *file, char *text, size_t size)
+static void shown(const struct mig_device *dev, const char *file, char *text, size_t size)
 {
-	char path[PATH_MAX];
-	ssize_t n;
-	int fd;
+	char *all = mon_read(dev, file);
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/vfio/%s/migration/%s", name, file);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		mig_die("%s: %s", path, strerror(errno));
-	n = read(fd, text, size - 1);
-	if (n < 0)
-		mig_die("[K1] %s: %s", path, strerror(errno));
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	close(fd);
+	snprintf(text, size, "%.*s", (int)strcspn(all, "\n"), all);
+	free(all);
 }
 
 TEST_F(mig_reset, k1_debugfs_shows_every_state)
@@ -492,16 +483,16 @@ TEST_F(mig_reset, k1_debugfs_shows_every_state)
 		if (!mig_supports(self->dev.flags, state))
 			continue;
 		fd = mig_set(&self->dev, state);
-		shown(self->dev.name, "state", text, sizeof(text));
+		shown(&self->dev, "state", text, sizeof(text));
 		EXPECT_STREQ(mig_state_name(state), text) TH_LOG("[K1]");
 		EXPECT_EQ(0, mig_reset(&self->dev));
 		if (fd >= 0)
 			close(fd);
 	}
-	shown(self->dev.name, "features", text, sizeof(text));
+	shown(&self->dev, "features", text, sizeof(text));
 	EXPECT_STREQ("stop-copy", text) TH_LOG("[K1]");
 	mig_close(&self->dev);
-	shown(self->dev.name, "state", text, sizeof(text));
+	shown(&self->dev, "state", text, sizeof(text));
 	EXPECT_STREQ("RUNNING", text) TH_LOG("[K1] closed");
 	mig_open(&self->dev);
 }
@@ -512,7 +503,7 @@ static void *show(void *arg)
 	char text[256];
 
 	while (!race->stop) {
-		shown(race->dev->name, "state", text, sizeof(text));
+		shown(race->dev, "state", text, sizeof(text));
 		race->moves++;
 	}
 	return NULL;

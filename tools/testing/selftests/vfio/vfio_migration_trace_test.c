@@ -5,7 +5,6 @@
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "lib/fixture.h"
 #include "lib/emulated.h"
@@ -33,14 +32,6 @@ FIXTURE_TEARDOWN(trace)
 	mon_clear(&self->dev);
 	EXPECT_EQ(0, mig_reset(&self->dev));
 	mig_close(&self->dev);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 static bool is(const struct mon_event *event, const char *name)
@@ -114,7 +105,7 @@ TEST_F_TIMEOUT(trace, a9_every_transition_has_its_arcs, 600)
 				continue;
 			fd = mig_enter(&self->dev, &ref, from);
 			mon_trace_begin();
-			start = now_ns();
+			start = sys_now_ns();
 			if (mig_way(self->dev.flags, from, to).refused) {
 				EXPECT_NE(0, __mig_set(&self->dev, to, &new_fd));
 				trace = mon_trace_end(&self->dev);
@@ -122,19 +113,19 @@ TEST_F_TIMEOUT(trace, a9_every_transition_has_its_arcs, 600)
 			} else {
 				new_fd = mig_set(&self->dev, to);
 				trace = mon_trace_end(&self->dev);
-				check_way(&trace, self->dev.flags, from, to, now_ns() - start);
+				check_way(&trace, self->dev.flags, from, to, sys_now_ns() - start);
 			}
 			mon_trace_free(&trace);
 			state = mig_get(&self->dev);
 			mon_trace_begin();
-			start = now_ns();
+			start = sys_now_ns();
 			EXPECT_EQ(0, mig_reset(&self->dev));
 			trace = mon_trace_end(&self->dev);
 			EXPECT_EQ(1, trace.count);
 			EXPECT_EQ(1, count(&trace, "reset"));
 			EXPECT_TRUE(has(trace.event, "from", mig_state_name(state)))
 				TH_LOG("[X1] %s", trace.event->text);
-			EXPECT_GE(now_ns() - start, mon_number(trace.event, "ns"));
+			EXPECT_GE(sys_now_ns() - start, mon_number(trace.event, "ns"));
 			mon_trace_free(&trace);
 			if (fd >= 0)
 				close(fd);

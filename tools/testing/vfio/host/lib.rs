@@ -26,6 +26,7 @@ pub mod driver {
 mod emulated {
     //! The emulated device's files.
 
+    mod bytes;
     mod config;
     mod dirty;
     mod engine;

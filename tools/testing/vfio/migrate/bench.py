@@ -2,7 +2,6 @@
 """What the tests of vfio-migrate work with: the program, and devices to try it on."""
 
 import contextlib
-import fcntl
 import os
 import pty
 import random
@@ -10,19 +9,13 @@ import struct
 import subprocess
 import time
 
+from lib import vfio
 from lib.device import Device
 
 PROGRAM = ""                        # set by main()
 PATIENCE_S = 120                    # an emulated processor takes its time
 
-BAR0 = 0                            # where vfio-pci style devices have their regions
-BAR2 = 2 << 40
-VFIO_DEVICE_FEATURE = 0x3b75        # _IO(';', 100 + 17)
-VFIO_DEVICE_RESET = 0x3b6f
-VFIO_DEVICE_BIND_IOMMUFD = 0x3b76
-GET_STATE = 1 << 16 | 2             # VFIO_DEVICE_FEATURE_GET, ..._MIG_DEVICE_STATE
-STATES = ("ERROR", "STOP", "RUNNING", "STOP_COPY", "RESUMING", "RUNNING_P2P", "PRE_COPY",
-          "PRE_COPY_P2P")
+BAR0 = 0                            # where vfio-pci style devices have their first region
 PAGE = 4096
 SIZE = 1 << 20                      # of an emulated device's memory
 
@@ -170,29 +163,14 @@ def state(device):
         return file.read().strip()
 
 
-class Opened:
-    """An open device, as a VMM has it."""
+class Opened(vfio.Opened):
+    """An open device, whose regions can be read and written."""
 
     def __init__(self, device):
-        [self._number] = os.listdir(f"{device.path}/vfio-dev")
-        self.cdev = f"/dev/vfio/devices/{self._number}"
-
-    def __enter__(self):
-        self._iommufd = os.open("/dev/iommu", os.O_RDWR)
-        self.fd = os.open(self.cdev, os.O_RDWR)
-        fcntl.ioctl(self.fd, VFIO_DEVICE_BIND_IOMMUFD, struct.pack("IIiI", 16, 0, self._iommufd, 0))
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.fd)
-        os.close(self._iommufd)
+        super().__init__(device.path)
 
     def state(self):
-        answer = fcntl.ioctl(self.fd, VFIO_DEVICE_FEATURE, struct.pack("IIIi", 16, GET_STATE, 0, -1))
-        return STATES[struct.unpack("IIIi", answer)[2]]
-
-    def reset(self):
-        fcntl.ioctl(self.fd, VFIO_DEVICE_RESET)
+        return super().state().name
 
     def read(self, offset, size):
         data = b""

@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "kselftest_harness.h"
+#include "lib/system.h"
 #include "lib/vfio_migration.h"
 
 #define PAGE	4096UL
@@ -143,10 +143,7 @@ static void fill(unsigned char *data, size_t len, uint64_t seed)
 
 static double seconds(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
+	return sys_now_ns() / 1e9;
 }
 
 static void fill_buffer(struct _test_data_dma *self, int byte)

@@ -3,17 +3,16 @@
  * What of DMA logging reaches a driver, where vfio_migration_log_test sees only what user space
  * does: vfio_migration_test_pci shows its log in debugfs.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
 #include "lib/log.h"
+#include "lib/system.h"
 
 FIXTURE(log) {
 	struct mig_device dev;
 	char file[PATH_MAX];
-	char text[1 << 15];
+	char *text;
 };
 
 FIXTURE_SETUP(log)
@@ -27,25 +26,14 @@ FIXTURE_TEARDOWN(log)
 {
 	EXPECT_EQ(0, log_stop(&self->dev));
 	mig_close(&self->dev);
+	free(self->text);
 }
 
 /* The log as the driver has it. */
 static const char *shown(struct _test_data_log *self)
 {
-	int fd = open(self->file, O_RDONLY);
-	size_t len = 0;
-	ssize_t n = 0;
-
-	while (fd >= 0 && len < sizeof(self->text) - 1) {
-		n = read(fd, self->text + len, sizeof(self->text) - 1 - len);
-		if (n <= 0)
-			break;
-		len += n;
-	}
-	if (fd < 0 || n < 0)
-		mig_die("%s: %s", self->file, strerror(errno));
-	close(fd);
-	self->text[len] = '\0';
+	free(self->text);
+	self->text = sys_read(self->file);
 	return self->text;
 }
 
@@ -63,7 +51,7 @@ TEST_F(log, probing_begins_nothing)
 TEST_F(log, l1_l16_all_ranges_arrive)
 {
 	static struct log_range ranges[LOG_MAX_RANGES];
-	static char want[sizeof(self->text)];
+	static char want[1 << 15];
 	__u64 page_size = 4 * KIB;
 	size_t len;
 	int i;

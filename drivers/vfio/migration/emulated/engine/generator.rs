@@ -2,12 +2,16 @@
 
 //! The generator of the DMA engine. Uses `core::` only.
 
-use super::super::registers::registers;
 use super::{
+    super::{
+        bytes::{
+            Reader,
+            Writer, //
+        },
+        registers::registers, //
+    },
     set_high,
     set_low,
-    Reader,
-    Writer,
     CTRL_ENABLE,
     CTRL_IRQ, //
 };

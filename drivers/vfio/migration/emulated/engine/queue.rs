@@ -3,11 +3,15 @@
 //! A queue of the DMA engine, and its descriptors. Uses `core::` only.
 
 use super::{
-    super::registers::registers,
+    super::{
+        bytes::{
+            Reader,
+            Writer, //
+        },
+        registers::registers, //
+    },
     set_high,
     set_low,
-    Reader,
-    Writer,
     CTRL_ENABLE,
     CTRL_IRQ, //
 };

@@ -3,13 +3,11 @@
  * Have a device write to memory, where there is a way to ask it: one function for each kind of
  * device. The memory is mapped for it.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "engine.h"
 #include "log.h"
+#include "system.h"
 
 /* vfio_migration_test_pci has no DMA of its own: what is written to this file is a write of it. */
 static void test_pci_file(const struct mig_device *dev, char *path, size_t size)
@@ -20,16 +18,10 @@ static void test_pci_file(const struct mig_device *dev, char *path, size_t size)
 static int test_pci_write(const struct mig_device *dev, __u64 iova, __u64 length)
 {
 	char path[PATH_MAX], text[64];
-	int fd, ret;
 
 	test_pci_file(dev, path, sizeof(path));
-	fd = open(path, O_WRONLY);
-	if (fd < 0)
-		return -errno;
 	snprintf(text, sizeof(text), "%llu %llu\n", iova, iova + length - 1);
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
+	return __sys_write(path, text);
 }
 
 static bool test_pci_is(const struct mig_device *dev)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "inject.h"
+#include "system.h"
 #include "vfio_migration.h"
 
 #define DEBUGFS	"/sys/kernel/debug/"
@@ -26,13 +27,9 @@ bool inject_possible(const struct mig_device *dev)
 static void set(const char *file, const char *value)
 {
 	char path[256];
-	int fd;
 
 	snprintf(path, sizeof(path), DEBUGFS "%s", file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		mig_die("%s > %s: %s", value, path, strerror(errno));
-	close(fd);
+	sys_write(path, value);
 }
 
 /* Fail any kind of allocation, and do not print a stack each time. */

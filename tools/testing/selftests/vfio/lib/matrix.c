@@ -127,3 +127,29 @@ struct mig_path mig_way(__u64 flags, int from, int to)
 	}
 	return way;
 }
+
+/* Calls back for each arc of each transition, and says how many there were. */
+unsigned int mig_every_arc(__u64 flags, void (*call)(void *arg, const struct mig_arc *arc),
+			   void *arg)
+{
+	unsigned int count = 0;
+	struct mig_arc arc;
+	int i;
+
+	for (arc.from = 0; arc.from < MIG_STATES; arc.from++)
+		for (arc.to = 0; arc.to < MIG_STATES; arc.to++) {
+			struct mig_path way;
+
+			if (!mig_supports(flags, arc.from))
+				continue;
+			way = mig_way(flags, arc.from, arc.to);
+			arc.leaves = arc.from;
+			for (i = 0; !way.refused && i < way.steps; i++) {
+				arc.enters = way.state[i];
+				call(arg, &arc);
+				arc.leaves = arc.enters;
+				count++;
+			}
+		}
+	return count;
+}

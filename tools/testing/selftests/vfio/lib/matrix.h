@@ -17,6 +17,14 @@ struct mig_path {
 	int state[MIG_MAX_STEPS];	/* the last one is the target */
 };
 
+/* One arc of a transition, as a driver sees it. */
+struct mig_arc {
+	int from, to;		/* of the transition */
+	int leaves, enters;	/* of the arc */
+};
+
 struct mig_path mig_way(__u64 flags, int from, int to);
+unsigned int mig_every_arc(__u64 flags, void (*call)(void *arg, const struct mig_arc *arc),
+			   void *arg);
 
 #endif

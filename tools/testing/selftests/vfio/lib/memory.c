@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "memory.h"
+#include "system.h"
 #include "vfio_migration.h"
 
 #define ROOT	"/sys/fs/cgroup"
@@ -48,15 +49,12 @@ bool cgroup_is_possible(const struct mig_device *dev)
 static void write_file(const char *dir, const char *file, const char *text)
 {
 	char path[128];
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		mig_die("%s > %s: %s", text, path, strerror(errno));
-	close(fd);
+	sys_write(path, text);
 }
 
+/* Into a buffer of the caller: what it takes itself is not to be charged to the group. */
 static void read_file(const char *file, char *text, size_t size)
 {
 	char path[128];

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct mig_device;
 
@@ -18,6 +19,7 @@ struct sys_driver {
 };
 
 int sys_open_files(void);
+uint64_t sys_now_ns(void);
 char *sys_read(const char *path);
 void sys_write(const char *path, const char *text);
 int __sys_write(const char *path, const char *text);

@@ -21,6 +21,7 @@ pub mod driver {
 mod emulated {
     //! The emulated device's files.
 
+    pub(crate) mod bytes;
     pub(crate) mod config;
     pub(crate) mod engine;
     pub(crate) mod image;

@@ -2,16 +2,15 @@
 """Emulated migration devices: made and removed through sysfs, and reached behind QEMU's back."""
 
 import ctypes
-import fcntl
 import glob
 import os
 import uuid
 
+from . import vfio
+
 MDEV = "/sys/bus/mdev/devices"
-VFIO_DEVICE_RESET = 0x3B6F          # _IO(';', 100 + 11)
 SYS_PIDFD_OPEN = 434
 SYS_PIDFD_GETFD = 438
-BAR2_OFFSET = 2 << 40               # where vfio-pci style devices have their region 2
 
 TYPES = ("stop_copy", "p2p", "pre_copy", "full")
 
@@ -69,7 +68,7 @@ def reset_behind(pid):
     """Reset the device without QEMU or the guest knowing."""
     fd = borrow(pid)
     try:
-        fcntl.ioctl(fd, VFIO_DEVICE_RESET)
+        vfio.reset(fd)
     finally:
         os.close(fd)
 
@@ -78,7 +77,7 @@ def flip_behind(pid, offset):
     """Flip one bit of BAR2 without QEMU or the guest knowing."""
     fd = borrow(pid)
     try:
-        byte = os.pread(fd, 1, BAR2_OFFSET + offset)[0]
-        os.pwrite(fd, bytes([byte ^ 1]), BAR2_OFFSET + offset)
+        byte = os.pread(fd, 1, vfio.BAR2 + offset)[0]
+        os.pwrite(fd, bytes([byte ^ 1]), vfio.BAR2 + offset)
     finally:
         os.close(fd)
