@@ -6,7 +6,9 @@
 
 #include <linux/export.h>
 #include <linux/fs.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/sched/mm.h>
 #include <linux/wait_bit.h>
 #include "helpers.h"
 
@@ -81,3 +83,21 @@ void rust_helper_vfio_set_idle(atomic_t *busy)
 	wake_up_var(busy);
 }
 EXPORT_SYMBOL_GPL(rust_helper_vfio_set_idle);
+
+struct mem_cgroup *rust_helper_vfio_get_current_memcg(void)
+{
+	return get_mem_cgroup_from_mm(current->mm);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_get_current_memcg);
+
+void rust_helper_vfio_put_memcg(struct mem_cgroup *memcg)
+{
+	mem_cgroup_put(memcg);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_put_memcg);
+
+struct mem_cgroup *rust_helper_vfio_set_active_memcg(struct mem_cgroup *memcg)
+{
+	return set_active_memcg(memcg);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_set_active_memcg);

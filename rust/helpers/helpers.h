@@ -20,6 +20,9 @@ struct workqueue_struct *rust_helper_vfio_alloc_workqueue(const char *name);
 bool rust_helper_vfio_kiocb_nowait(struct kiocb *kiocb);
 int rust_helper_vfio_wait_idle_killable(atomic_t *busy);
 void rust_helper_vfio_set_idle(atomic_t *busy);
+struct mem_cgroup *rust_helper_vfio_get_current_memcg(void);
+void rust_helper_vfio_put_memcg(struct mem_cgroup *memcg);
+struct mem_cgroup *rust_helper_vfio_set_active_memcg(struct mem_cgroup *memcg);
 
 void rust_helper_vfio_trace_arc(const char *device, u32 from, u32 to, int ret, u64 ns);
 void rust_helper_vfio_trace_chunk(const char *device, u64 session, const char *phase,

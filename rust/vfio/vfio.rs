@@ -26,6 +26,7 @@ const __LOG_PREFIX: &[u8] = b"vfio_migration\0";
 
 mod bindings;
 pub mod busy;
+pub mod cgroup;
 pub mod crc;
 pub mod debugfs;
 pub mod device;
