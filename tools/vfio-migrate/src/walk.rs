@@ -223,7 +223,7 @@ impl Walk<'_> {
                 }
                 Event::Skipped { tag, .. } => *detail = format!("tag {tag:#010x}, optional"),
                 Event::End => *detail = "totals and checksum are right".to_owned(),
-                Event::DataBegin { .. } | Event::Data(_) | Event::DataEnd => {}
+                Event::DataBegin { .. } | Event::Data(_) | Event::DataEnd | Event::Checked => {}
             }
         }
     }

@@ -6,6 +6,10 @@
 //! locking; a backend acts on arcs and moves bytes. All methods may sleep. Those without a session
 //! run with the lock of the state machine held, those with one with the lock of the session held,
 //! so a backend needs no lock for what is in its sessions.
+//!
+//! State moves as [`Image`]s: memory that the backend fills and user space reads, or the other way
+//! round. Each is the payload of one record. The core copies between them and user memory, without
+//! a lock, so the bytes are copied once.
 
 use crate::protocol::{
     fsm::{
@@ -17,6 +21,15 @@ use crate::protocol::{
         Policy, //
     },
 };
+mod image;
+
+pub use image::{
+    Buffer,
+    Image,
+    Landing,
+    NoLanding, //
+};
+
 use kernel::{
     prelude::*,
     static_lock_class,
@@ -116,10 +129,9 @@ pub enum Phase {
 }
 
 /// A chunk that a backend made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Bytes of the buffer that it fills; not zero.
-    pub len: usize,
+pub struct Chunk<I> {
+    /// What it holds.
+    pub image: I,
     /// Whether it belongs to the initial data of pre-copy (uAPI `initial_bytes`).
     pub initial: bool,
 }
@@ -131,7 +143,8 @@ pub struct Pending {
     pub initial: u64,
     /// Data that changed since it was made.
     pub dirty: u64,
-    /// How often the initial data was started again (uAPI `VFIO_PRECOPY_INFO_REINIT`).
+    /// How often the initial data was started again in this session (uAPI
+    /// `VFIO_PRECOPY_INFO_REINIT`).
     pub reinits: u32,
 }
 
@@ -165,12 +178,23 @@ pub trait Backend: Sized + Send + Sync + 'static {
     type Save: Send + Unpin;
     /// A session that resumes. Dropped without [`Backend::finish_resume`] where the device is reset.
     type Resume: Send + Unpin;
+    /// What [`Backend::save`] makes. Dropped where there is no more use for it, also in arcs.
+    type Image: Image;
+    /// Where data lands for [`Backend::load_image`]; [`NoLanding`] for a backend that takes it in
+    /// pieces by [`Backend::load`]. Dropped as `Image` is.
+    type Landing: Landing;
 
     /// What streams are accepted.
     const POLICY: Policy;
 
-    /// Bytes of the buffer for [`Backend::save`].
+    /// Bytes of an image that is not the last of its phase; with more of them a stream has less
+    /// framing than was told.
     const CHUNK_SIZE: usize;
+
+    /// How many images a session has at most, each with memory of its own; at least 1, constant.
+    fn depth(&self) -> usize {
+        3
+    }
 
     /// The optional states that the device has; constant.
     fn features(&self) -> Features;
@@ -194,12 +218,36 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Begins to save. Must not take time in proportion to the size of the state.
     fn begin_save(&self, phase: Phase) -> Result<Self::Save, Failure>;
 
-    /// Makes the next chunk in `out`; [`None`] when there is nothing (more) now, which in
-    /// [`Phase::StopCopy`] is the end. Runs in a work queue, not in an arc.
-    fn save(&self, save: &mut Self::Save, out: &mut [u8]) -> Result<Option<Chunk>>;
+    /// Memory for [`Backend::save`], allocated by the process that reads; [`None`] if that allocates
+    /// what it needs, for which the process is charged that began the session.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is none; the reader may try again.
+    fn image() -> Result<Option<Self::Image>> {
+        Ok(None)
+    }
+
+    /// Makes the next chunk, in the memory of `spare` if that will do; [`None`] when there is
+    /// nothing (more) now, which in [`Phase::StopCopy`] is the end. Runs in a work queue, not in an
+    /// arc.
+    ///
+    /// # Errors
+    ///
+    /// After `ENOMEM` it is called again when an image was read, if there is one. Every other error
+    /// ends the stream.
+    fn save(
+        &self,
+        save: &mut Self::Save,
+        spare: &mut Option<Self::Image>,
+    ) -> Result<Option<Chunk<Self::Image>>>;
 
     /// What pre-copy could make now. Must not take time in proportion to the size of the state.
-    fn pending(&self, save: &Self::Save) -> Pending;
+    ///
+    /// # Errors
+    ///
+    /// Where the device does not answer; this ends nothing.
+    fn pending(&self, save: &mut Self::Save) -> Result<Pending>;
 
     /// Stops the device and goes on in [`Phase::StopCopy`] (`PRE_COPY -> STOP_COPY` and
     /// `PRE_COPY_P2P -> STOP_COPY`).
@@ -212,13 +260,35 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// take time in proportion to the size of the state.
     fn begin_resume(&self) -> Result<Self::Resume, Failure>;
 
-    /// Takes a piece of the data, cut anywhere.
+    /// Takes a piece of the data, cut anywhere. Not called where data lands in images.
     ///
     /// # Errors
     ///
     /// Whatever can be known to be wrong should fail here: `EINVAL`, `EBADMSG`, `ENOMEM`. The
     /// session takes nothing after an error.
-    fn load(&self, resume: &mut Self::Resume, data: &[u8]) -> Result;
+    fn load(&self, _resume: &mut Self::Resume, _data: &[u8]) -> Result {
+        Err(EINVAL)
+    }
+
+    /// Makes what the payload of a record can land in; its memory is allocated later, by the process
+    /// that writes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn landing(&self) -> Result<Self::Landing> {
+        Err(EINVAL)
+    }
+
+    /// Takes an image that has landed, whole and with the right checksum if it has one. Runs in a
+    /// work queue, for one image after the other, while others land.
+    ///
+    /// # Errors
+    ///
+    /// Any; the next `write()` fails with it, and at the latest `RESUMING -> STOP`.
+    fn load_image(&self, _image: &mut Self::Landing) -> Result {
+        Err(EINVAL)
+    }
 
     /// Checks that the data is complete and puts it to use. Must not take time in proportion to
     /// the size of the state.
@@ -229,7 +299,11 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn finish_resume(&self, resume: &mut Self::Resume) -> Result;
 
     /// Upper bound, in bytes of payload, of what a stop-copy would take now; not zero.
-    fn data_size(&self) -> u64;
+    ///
+    /// # Errors
+    ///
+    /// Where the device does not answer.
+    fn data_size(&self) -> Result<u64>;
 
     /// First open of the device.
     fn open(&self) -> Result {

@@ -20,7 +20,8 @@
 //! take the first three, never wait for user space.
 //!
 //! 1. `Migration::inner`: the state of the device, and which session there is.
-//! 2. `SaveFile::session`, `ResumeFile::session`: the session, over one call of the backend.
+//! 2. `SaveFile::session`, `ResumeFile::session`, `ResumeFile::loader`: the session, over one call of
+//!    the backend; never two of them.
 //! 3. `SaveFile::queue`, `ResumeFile::gate`: what has passed and who is reading or writing.
 //!
 //! Below these, and below a backend's own, are those of `monitor`.

@@ -81,7 +81,7 @@ enum Session<B: Backend> {
     /// In `PRE_COPY`, `PRE_COPY_P2P` and `STOP_COPY`.
     Save(Arc<Task<SaveFile<B>>>),
     /// In `RESUMING`.
-    Resume(Arc<ResumeFile<B>>),
+    Resume(Arc<Task<ResumeFile<B>>>),
 }
 
 impl<B: Backend> Migration<B> {
@@ -194,8 +194,8 @@ impl<B: Backend> Migration<B> {
                 Ok(None)
             }
             (ArcKind::OpenResume, Session::None) => {
-                let (session, file) =
-                    ResumeFile::new(&self.backend).map_err(|error| self.no_file(arc, error))?;
+                let (session, file) = ResumeFile::new(self.queue.clone(), &self.backend)
+                    .map_err(|error| self.no_file(arc, error))?;
                 let resume = self.backend.begin_resume(arc)?;
                 session.begin(self.backend.session(Direction::Load), resume);
                 inner.session = Session::Resume(session);
@@ -266,7 +266,7 @@ impl<B: Backend> Operations for Migration<B> {
     }
 
     fn data_size(&self) -> Result<u64> {
-        let payload = self.backend.data_size();
+        let payload = self.backend.data_size()?;
         // CAST: A few hundred bytes.
         let ends = (stream::IDENTITY_RECORD_LEN + stream::TRAILER_RECORD_LEN) as u64;
         payload

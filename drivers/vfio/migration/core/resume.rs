@@ -2,14 +2,21 @@
 
 //! The file of a session that resumes.
 //!
-//! What user space writes is checked and handed to the backend as it comes, in whatever pieces, and
-//! is not kept. The first error stays: every later `write()` fails with it, and so does
-//! `RESUMING -> STOP`. That arc only checks that the stream is complete.
+//! What user space writes is checked as it comes, in whatever pieces. A backend takes device state
+//! in these pieces, or as whole images: then it lands in their memory, and a work item loads one
+//! after the other, each once its checksum was seen, while the next ones land. The first error
+//! stays: every later `write()` fails with it, and so does `RESUMING -> STOP`. That arc only checks
+//! that the stream is complete; who writes the end of a stream waits for what is being loaded.
+//!
+//! This file has the session and the stream, [`gate`] the writer and the images.
+
+mod gate;
 
 use crate::{
     backend::{
         Backend,
         Failure,
+        Landing,
         Waker, //
     },
     monitor::Monitor,
@@ -19,11 +26,14 @@ use crate::{
         Parser,
         {self as protocol}, //
     },
-    turn,
     watched::Watched,
     Crc32c, //
 };
 use core::marker::PhantomData;
+use gate::{
+    Gate,
+    Writer, //
+};
 use kernel::{
     fs::File,
     iov::IovIterSource,
@@ -37,6 +47,7 @@ use kernel::{
     },
 };
 use vfio::{
+    lock_class,
     new_mutex,
     stream::{
         self,
@@ -44,24 +55,47 @@ use vfio::{
         Direction,
         StreamFile,
         Wait, //
+    },
+    task::{
+        Queue as WorkQueue,
+        Run,
+        Task, //
     }, //
 };
-
-/// The most that is copied from user space at once.
-const BOUNCE_SIZE: usize = 64 * 1024;
 
 /// A session with its backend; it exists from [`ResumeFile::begin`] to [`ResumeFile::end`].
 struct Session<B: Backend> {
     backend: Watched<B>,
     resume: B::Resume,
     parser: Parser<Crc32c>,
+    /// Bytes of the present record that have landed.
+    record_len: usize,
     /// The first error, which stays.
     failed: Option<Error>,
 }
 
+/// What the bytes that were taken mean for images.
+#[derive(Default)]
+struct Fed {
+    /// The present record is whole: this many bytes before that byte of the stream.
+    whole: Option<(u64, usize)>,
+    /// A whole record may be loaded.
+    commit: bool,
+    /// The stream is at its end.
+    end: bool,
+}
+
+/// What comes next.
+struct Next {
+    /// Bytes of device state that are to land in an image; 0 if something else comes.
+    left: u64,
+    /// The most that may be taken at once.
+    most: usize,
+}
+
 impl<B: Backend> Session<B> {
     /// Takes `bytes`, the next of the stream.
-    fn feed(&mut self, bytes: &[u8]) -> Result {
+    fn feed(&mut self, bytes: &[u8]) -> Result<Fed> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -69,7 +103,25 @@ impl<B: Backend> Session<B> {
             .inspect_err(|error| self.failed = Some(*error))
     }
 
-    fn try_feed(&mut self, mut bytes: &[u8]) -> Result {
+    fn next(&self) -> Result<Next> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if !B::HAS_LOAD_IMAGE {
+            return Ok(Next {
+                left: 0,
+                most: usize::MAX,
+            });
+        }
+        // Not past what is next, so that all device state lands in images.
+        Ok(Next {
+            left: self.parser.data_left(),
+            most: usize::try_from(self.parser.needed()).unwrap_or(usize::MAX),
+        })
+    }
+
+    fn try_feed(&mut self, mut bytes: &[u8]) -> Result<Fed> {
+        let mut fed = Fed::default();
         let backend = &self.backend;
         loop {
             let event = self
@@ -77,19 +129,34 @@ impl<B: Backend> Session<B> {
                 .push_and_show(&mut bytes, |header| backend.seen(header))
                 .map_err(|error| refuse(backend, error))?;
             match event {
-                Event::More => return Ok(()),
+                Event::More => return Ok(fed),
                 Event::Identity(identity) => backend.accept(&identity)?,
+                Event::DataBegin { .. } => {
+                    self.record_len = 0;
+                    // The record before had no checksum, which is for its writer to decide.
+                    fed.commit = true;
+                }
+                Event::Data(data) if B::HAS_LOAD_IMAGE => self.record_len += data.len(),
                 Event::Data(data) => {
                     // CAST: The piece was taken from the stream.
                     let position = self.parser.bytes() - data.len() as u64;
                     backend.load(&mut self.resume, position, data)?;
                 }
-                // The size is a hint that no backend needs, and records have no meaning to them.
-                Event::StopCopySize(_)
-                | Event::DataBegin { .. }
-                | Event::DataEnd
-                | Event::Skipped { .. }
-                | Event::End => {}
+                Event::DataEnd => {
+                    fed.whole = Some((self.parser.bytes(), self.record_len));
+                    // Without checksums there is nothing to wait for.
+                    if !self.parser.is_identified() {
+                        fed.commit = true;
+                        backend.unprotected();
+                    }
+                }
+                Event::Checked => fed.commit = true,
+                Event::End => {
+                    fed.commit = true;
+                    fed.end = true;
+                }
+                // The size is a hint that no backend needs.
+                Event::StopCopySize(_) | Event::Skipped { .. } => {}
             }
         }
     }
@@ -126,15 +193,6 @@ fn errno(error: protocol::Error) -> Error {
     }
 }
 
-/// Who is writing.
-struct Gate {
-    writing: bool,
-    /// The session has ended or failed.
-    broken: bool,
-    /// Made by the first writer; taken by the one that is writing.
-    bounce: Option<KVVec<u8>>,
-}
-
 /// The file of a session that resumes; it may outlive the session and the device.
 #[pin_data]
 pub(crate) struct ResumeFile<B: Backend> {
@@ -142,63 +200,30 @@ pub(crate) struct ResumeFile<B: Backend> {
     monitor: Arc<Monitor>,
     #[pin]
     session: Mutex<Option<Session<B>>>,
+    /// The backend as the work item uses it, which does not wait for the session.
     #[pin]
-    gate: Mutex<Gate>,
-}
-
-/// The right to write, with the buffer to do so.
-struct Writer<'a, B: Backend> {
-    file: &'a ResumeFile<B>,
-    bounce: Option<KVVec<u8>>,
-}
-
-impl<'a, B: Backend> Writer<'a, B> {
-    /// # Errors
-    ///
-    /// - `EAGAIN` if somebody is writing and `wait` does not allow to wait.
-    /// - `ERESTARTSYS` for a signal.
-    fn enter(file: &'a ResumeFile<B>, wait: Wait) -> Result<Self> {
-        let mut gate = turn::take(&file.gate, &file.waker, wait, |gate| &mut gate.writing)?;
-        let bounce = gate.bounce.take();
-        Ok(Self { file, bounce })
-    }
-
-    /// The buffer, allocated for the calling process if there was none.
-    fn bounce(&mut self) -> Result<&mut [u8]> {
-        if self.bounce.is_none() {
-            self.bounce = Some(KVVec::zeroed(BOUNCE_SIZE, GFP_KERNEL_ACCOUNT)?);
-        }
-        Ok(self.bounce.as_mut().ok_or(ENOMEM)?)
-    }
-}
-
-impl<B: Backend> Drop for Writer<'_, B> {
-    fn drop(&mut self) {
-        let mut gate = self.file.gate.lock();
-        gate.writing = false;
-        gate.bounce = self.bounce.take();
-        drop(gate);
-        self.file.waker.wake();
-    }
+    loader: Mutex<Option<Watched<B>>>,
+    #[pin]
+    gate: Mutex<Gate<B::Landing>>,
 }
 
 impl<B: Backend> ResumeFile<B> {
     /// Makes the file of a session that is yet to begin.
-    pub(crate) fn new(backend: &Watched<B>) -> Result<(Arc<Self>, ARef<File>)> {
-        let gate = Gate {
-            writing: false,
-            broken: false,
-            bounce: None,
-        };
-        let this = Arc::pin_init(
-            pin_init!(Self {
-                waker: backend.backend().waker().clone(),
-                monitor: backend.monitor().clone(),
-                session <- new_mutex!(None, "vfio_migration::ResumeFile::session"),
-                gate <- new_mutex!(gate, "vfio_migration::ResumeFile::gate"),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )?;
+    pub(crate) fn new(
+        work: Arc<WorkQueue>,
+        backend: &Watched<B>,
+    ) -> Result<(Arc<Task<Self>>, ARef<File>)> {
+        let gate = Gate::new(backend.backend().depth().max(1))?;
+        let data = pin_init!(Self {
+            waker: backend.backend().waker().clone(),
+            monitor: backend.monitor().clone(),
+            session <- new_mutex!(None, "vfio_migration::ResumeFile::session"),
+            loader <- new_mutex!(None, "vfio_migration::ResumeFile::loader"),
+            gate <- new_mutex!(gate, "vfio_migration::ResumeFile::gate"),
+        });
+        let (name, key) = lock_class!("vfio_migration_resume");
+        let task = Task::new(work, name, key, data);
+        let this = Arc::pin_init(task, GFP_KERNEL_ACCOUNT)?;
         let file =
             stream::new::<ResumeStream<B>>(c"[vfio-resume]", this.clone(), Direction::Write)?;
         Ok((this, file))
@@ -206,16 +231,23 @@ impl<B: Backend> ResumeFile<B> {
 
     /// Begins the session.
     pub(crate) fn begin(&self, backend: Watched<B>, resume: B::Resume) {
+        *self.loader.lock() = Some(backend.share());
         *self.session.lock() = Some(Session {
             backend,
             resume,
             parser: Parser::new(B::POLICY),
+            record_len: 0,
             failed: None,
         });
     }
 
     /// `RESUMING -> STOP`.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
+        let mut gate = self.gate.lock();
+        while !gate.is_drained() {
+            self.waker.0.wait(&mut gate);
+        }
+        drop(gate);
         let result = match &mut *self.session.lock() {
             Some(session) => session.finish(),
             None => Err(ENODEV),
@@ -226,13 +258,28 @@ impl<B: Backend> ResumeFile<B> {
 
     /// Ends the session; whoever waits is woken. Waits for data that the backend has in hand.
     pub(crate) fn end(&self) {
-        self.gate.lock().broken = true;
+        let unused = self.gate.lock().end();
         let session = self.session.lock().take();
-        drop(session);
+        let loader = self.loader.lock().take();
+        drop((session, loader, unused));
         self.waker.wake();
     }
 
-    fn feed(&self, bytes: &[u8]) -> Result {
+    fn new_landing(&self) -> Result<B::Landing> {
+        match &*self.session.lock() {
+            Some(session) => session.backend.backend().landing(),
+            None => Err(ENODEV),
+        }
+    }
+
+    fn next(&self) -> Result<Next> {
+        match &*self.session.lock() {
+            Some(session) => session.next(),
+            None => Err(ENODEV),
+        }
+    }
+
+    fn feed(&self, bytes: &[u8]) -> Result<Fed> {
         let result = match &mut *self.session.lock() {
             Some(session) => session.feed(bytes),
             None => Err(ENODEV),
@@ -242,40 +289,123 @@ impl<B: Backend> ResumeFile<B> {
     }
 
     /// Has `poll()` tell of a failure.
-    fn note(&self, result: &Result) {
+    fn note<T>(&self, result: &Result<T>) {
         if result.is_err() {
             self.gate.lock().broken = true;
             self.waker.wake();
         }
     }
 
+    /// Takes some of what `data` has; returns how much.
+    ///
+    /// # Errors
+    ///
+    /// As [`ResumeFile::write`].
+    fn take(
+        &self,
+        writer: &mut Writer<'_, B>,
+        data: &mut IovIterSource<'_>,
+        wait: Wait,
+    ) -> Result<usize> {
+        let Next { left, most } = self.next()?;
+        // No lock is held where data is copied: the memory may be this device's own.
+        let (copied, fed) = if left > 0 {
+            let landing = writer.landing(wait)?;
+            let space = landing.space(left)?;
+            let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let space = space.get_mut(..room).unwrap_or(&mut []);
+            let copied = data.copy_from_iter(space);
+            let fed = self.feed(space.get(..copied).unwrap_or(&[]))?;
+            landing.advance(copied);
+            (copied, fed)
+        } else {
+            let bounce = writer.bounce()?;
+            let room = bounce.len().min(most);
+            let bounce = bounce.get_mut(..room).unwrap_or(&mut []);
+            let copied = data.copy_from_iter(bounce);
+            (copied, self.feed(bounce.get(..copied).unwrap_or(&[]))?)
+        };
+        if copied == 0 {
+            return Err(EFAULT);
+        }
+        if let Some((end, len)) = fed.whole {
+            writer.whole(end, len);
+        }
+        if fed.commit {
+            writer.commit();
+        }
+        if fed.end && wait == Wait::Interruptible {
+            // A signal changes nothing: the arc waits, too.
+            let _ = writer.drain();
+            self.next()?;
+        }
+        Ok(copied)
+    }
+
     /// # Errors
     ///
     /// - `ENODEV` after the end of the session.
     /// - `EINVAL`, `EMSGSIZE`, `EOPNOTSUPP`, `EBADMSG`: the stream is refused, for good.
-    /// - `EFAULT` if nothing could be copied.
+    /// - `EFAULT` if nothing could be copied, `ENOMEM` if there is no memory; it may be tried again.
+    /// - `EAGAIN` if all memory is in use by what is being loaded and `wait` does not allow to wait.
     /// - The backend's.
-    fn write(&self, data: &mut IovIterSource<'_>, wait: Wait) -> Result<usize> {
+    fn write(this: &Task<Self>, data: &mut IovIterSource<'_>, wait: Wait) -> Result<usize> {
         if data.is_empty() {
             return Ok(0);
         }
-        let mut writer = Writer::enter(self, wait)?;
-        // A stream that was refused before says so whatever comes.
-        self.feed(&[])?;
-        let bounce = writer.bounce()?;
+        let mut writer = Writer::enter(this, wait)?;
         let mut done = 0;
         while !data.is_empty() {
-            // No lock is held here: the memory may be this device's own.
-            let copied = data.copy_from_iter(bounce);
-            if copied == 0 {
-                return if done > 0 { Ok(done) } else { Err(EFAULT) };
+            match this.take(&mut writer, data, wait) {
+                Ok(copied) => {
+                    done += copied;
+                    // CAST: No buffer is longer than `isize::MAX`.
+                    this.monitor.stats.bytes_loaded.add(copied as u64);
+                }
+                // The stream is as good as before: what was taken is told first.
+                Err(EFAULT | EAGAIN | ERESTARTSYS | ENOMEM) if done > 0 && this.next().is_ok() => {
+                    break;
+                }
+                Err(error) => return Err(error),
             }
-            self.feed(bounce.get(..copied).unwrap_or(&[]))?;
-            done += copied;
-            // CAST: No buffer is longer than `isize::MAX`.
-            self.monitor.stats.bytes_loaded.add(copied as u64);
         }
         Ok(done)
+    }
+}
+
+impl<B: Backend> Run for ResumeFile<B> {
+    /// Loads what has landed.
+    fn run(task: &Task<Self>) {
+        loop {
+            let mut gate = task.gate.lock();
+            if gate.broken {
+                return;
+            }
+            let Ok(mut landed) = gate.landed.remove(0) else {
+                return;
+            };
+            gate.loading = true;
+            drop(gate);
+
+            let result = match &*task.loader.lock() {
+                Some(backend) => {
+                    backend.load_image(&mut landed.landing, landed.position, landed.len)
+                }
+                None => Err(ENODEV),
+            };
+            if let (Err(error), Some(session)) = (result, &mut *task.session.lock()) {
+                session.failed.get_or_insert(error);
+            }
+            landed.landing.clear();
+
+            let mut gate = task.gate.lock();
+            gate.loading = false;
+            gate.broken |= result.is_err();
+            let unused = gate.give_back(landed.landing);
+            drop(gate);
+            drop(unused);
+            task.waker.wake();
+        }
     }
 }
 
@@ -286,20 +416,20 @@ struct ResumeStream<B>(PhantomData<B>);
 impl<B: Backend> StreamFile for ResumeStream<B> {
     // The code of this instance is in the module of the backend.
     type OwnerModule = B::OwnerModule;
-    type Ptr = Arc<ResumeFile<B>>;
+    type Ptr = Arc<Task<ResumeFile<B>>>;
 
     fn write(
-        this: ArcBorrow<'_, ResumeFile<B>>,
+        this: ArcBorrow<'_, Task<ResumeFile<B>>>,
         data: &mut IovIterSource<'_>,
         wait: Wait,
     ) -> Result<usize> {
         ResumeFile::write(&this, data, wait)
     }
 
-    fn poll(this: ArcBorrow<'_, ResumeFile<B>>, file: &File, table: PollTable<'_>) -> u32 {
+    fn poll(this: ArcBorrow<'_, Task<ResumeFile<B>>>, file: &File, table: PollTable<'_>) -> u32 {
         table.register_wait(file, &this.waker.0);
         let gate = this.gate.lock();
-        match (gate.broken, gate.writing) {
+        match (gate.broken, gate.writing || !gate.has_room()) {
             (true, _) => events::WRITABLE | events::ERROR,
             (false, true) => 0,
             (false, false) => events::WRITABLE,

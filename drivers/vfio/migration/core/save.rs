@@ -2,12 +2,14 @@
 
 //! The file of a session that saves.
 //!
-//! A work item (the *producer*) has the backend make chunks into a fixed number of buffers, and the
-//! reader empties them, so that the device and user space work at the same time. Buffers are
-//! allocated by the reader, so its control group is charged, and not before it asks for data.
+//! A work item (the *producer*) has the backend make a few images, and the reader empties them, so
+//! that the device and user space work at the same time. No memory for them is allocated before
+//! user space asks for data, and all of it is charged to the process that reads or that began the
+//! session.
 //!
 //! This file has the producer's side, [`file`] what user space sees.
 
+mod entry;
 mod file;
 
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
         Backend,
         Chunk,
         Failure,
+        Image,
         Pending,
         Phase,
         Waker, //
@@ -26,13 +29,13 @@ use crate::{
             Writer,
             CHECKSUM_RECORD_LEN,
             HEADER_LEN,
-            IDENTITY_RECORD_LEN,
-            TRAILER_RECORD_LEN, //
+            IDENTITY_RECORD_LEN, //
         },
     },
     watched::Watched,
     Crc32c,
 };
+use entry::Entry;
 use kernel::{
     fs::File,
     prelude::*,
@@ -43,6 +46,7 @@ use kernel::{
     },
 };
 use vfio::{
+    cgroup::Charge,
     device::Handle,
     lock_class,
     new_mutex,
@@ -57,23 +61,6 @@ use vfio::{
     }, //
 };
 
-/// Buffers of a session: one that the reader empties, one that is full, one in the making.
-const BUFFERS: usize = 3;
-
-/// A buffer with records in `bytes[start..end]`.
-struct Buffer {
-    bytes: KVVec<u8>,
-    start: usize,
-    end: usize,
-    initial: bool,
-}
-
-impl Buffer {
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-}
-
 /// How far the stream is.
 #[derive(Clone, Copy)]
 enum Stage {
@@ -87,14 +74,21 @@ enum Stage {
     Dead,
 }
 
-struct Queue {
+/// # Invariants
+///
+/// There is room for two entries more than there may be images in `ready`, and for all images in
+/// `spare`.
+struct Queue<I> {
     stage: Stage,
     /// Changes only with the lock of the session held.
     phase: Phase,
-    ready: KVec<Buffer>,
-    free: KVec<Buffer>,
-    allocated: usize,
-    /// Somebody is in `read()`, with this many bytes of a buffer in hand.
+    ready: KVec<Entry<I>>,
+    spare: KVec<I>,
+    /// Images that there are, wherever, with the one in the making.
+    images: usize,
+    /// How many there may be.
+    depth: usize,
+    /// Somebody is in `read()`, with this many bytes of an entry in hand.
     reading: bool,
     in_hand: Pending,
     /// The last re-initialisation that was told to user space.
@@ -105,7 +99,7 @@ struct Queue {
     events: u64,
 }
 
-impl Queue {
+impl<I: Image> Queue<I> {
     fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
@@ -113,10 +107,23 @@ impl Queue {
     /// Bytes that are made and were not read, by class.
     fn unread(&self) -> Pending {
         let mut sum = self.in_hand;
-        for buffer in &self.ready {
-            add(&mut sum, buffer.initial, buffer.len());
+        for entry in &self.ready {
+            add(&mut sum, entry.initial, entry.len());
         }
         sum
+    }
+
+    /// Whether there is an image that the reader has yet to give back, besides one in the making.
+    fn has_unread_image(&self) -> bool {
+        self.images > self.spare.len() + 1
+    }
+
+    /// Puts back what was to become an image and did not.
+    fn unmade(&mut self, spare: Option<I>) {
+        let kept = spare.and_then(|image| self.spare.push_within_capacity(image).ok());
+        if kept.is_none() {
+            self.images -= 1;
+        }
     }
 }
 
@@ -126,7 +133,7 @@ fn add(sum: &mut Pending, initial: bool, len: usize) {
     } else {
         &mut sum.dirty
     };
-    // CAST: Buffers are far below 4 GiB.
+    // CAST: No buffer is longer than `isize::MAX`.
     *class += len as u64;
 }
 
@@ -134,6 +141,8 @@ fn add(sum: &mut Pending, initial: bool, len: usize) {
 struct Session<B: Backend> {
     backend: Watched<B>,
     device: Handle,
+    /// The process that began the session.
+    charge: Charge,
     save: B::Save,
     writer: Writer<Crc32c>,
     identified: bool,
@@ -143,63 +152,64 @@ struct Session<B: Backend> {
     rounds_end: u64,
 }
 
-/// What the producer made of a buffer.
-enum Made {
-    Chunk(Chunk),
+/// What the producer made.
+enum Made<I> {
+    Records(Entry<I>),
     /// Nothing for now.
     Nothing,
     /// The trailer.
-    End(usize),
+    End(Entry<I>),
 }
 
 impl<B: Backend> Session<B> {
-    /// Makes the next records at the start of `out`.
-    fn make(&mut self, phase: Phase, out: &mut [u8]) -> Result<Made> {
+    /// Makes the next records, in the memory of `spare` if that will do.
+    fn make(&mut self, phase: Phase, spare: &mut Option<B::Image>) -> Result<Made<B::Image>> {
         if !self.identified {
             let record = self.writer.identity(&self.backend.backend().identity());
-            self.put(out, &record)?;
+            self.backend.made(&record);
             self.identified = true;
-            return Ok(Made::Chunk(Chunk {
-                len: IDENTITY_RECORD_LEN,
-                initial: true,
-            }));
+            return Ok(Made::Records(Entry::identity(record)));
         }
-        let space = out.get_mut(HEADER_LEN..HEADER_LEN + B::CHUNK_SIZE);
-        let space = space.ok_or(EINVAL)?;
         let position = self.writer.bytes();
-        let made = self.backend.save(&mut self.save, phase, position, space)?;
+        let backend = &self.backend;
+        let save = &mut self.save;
+        let made = self
+            .charge
+            .scope(|| backend.save(save, phase, position, spare))?;
         match (made, phase) {
-            (Some(chunk), _) => {
-                let end = HEADER_LEN.checked_add(chunk.len).ok_or(EINVAL)?;
-                let (record, rest) = out.split_at_mut_checked(end).ok_or(EINVAL)?;
-                self.writer.data(record);
-                self.backend.made(record);
-                let checksum = self.writer.checksum();
-                self.put(rest, &checksum)?;
-                Ok(Made::Chunk(Chunk {
-                    len: end + CHECKSUM_RECORD_LEN,
-                    ..chunk
-                }))
-            }
+            (Some(chunk), _) => Ok(Made::Records(self.frame(chunk))),
             (None, Phase::PreCopy) => {
                 self.end_round();
                 Ok(Made::Nothing)
             }
             (None, Phase::StopCopy) => {
                 let trailer = self.writer.trailer();
-                self.put(out, &trailer)?;
-                Ok(Made::End(TRAILER_RECORD_LEN))
+                self.backend.made(&trailer);
+                Ok(Made::End(Entry::trailer(trailer)))
             }
         }
     }
 
-    /// Puts a record at the start of `out`.
-    fn put(&self, out: &mut [u8], record: &[u8]) -> Result {
-        out.get_mut(..record.len())
-            .ok_or(EINVAL)?
-            .copy_from_slice(record);
-        self.backend.made(record);
-        Ok(())
+    /// Makes records of a chunk.
+    fn frame(&mut self, chunk: Chunk<B::Image>) -> Entry<B::Image> {
+        let Chunk { image, initial } = chunk;
+        let len = image.size();
+        // CAST: No image is longer than `isize::MAX`.
+        let header = self.writer.data(len as u64);
+        self.backend.made(&header);
+        let mut done = 0;
+        while done < len {
+            let piece = image.piece(done);
+            if piece.is_empty() {
+                debug_assert!(false);
+                break;
+            }
+            self.writer.payload(piece);
+            done += piece.len();
+        }
+        let checksum = self.writer.checksum();
+        self.backend.made(&checksum);
+        Entry::data(header, image, checksum, initial)
     }
 
     /// A round of pre-copy is over, unless nothing was made since the last.
@@ -213,14 +223,14 @@ impl<B: Backend> Session<B> {
     }
 
     /// What could be read if it were made now, with the records around it.
-    fn pending(&self) -> Pending {
-        let mut pending = self.backend.pending(&self.save);
+    fn pending(&mut self) -> Result<Pending> {
+        let mut pending = self.backend.pending(&mut self.save)?;
         pending.initial += framing::<B>(pending.initial);
         pending.dirty += framing::<B>(pending.dirty);
         if !self.identified {
             add(&mut pending, true, IDENTITY_RECORD_LEN);
         }
-        pending
+        Ok(pending)
     }
 }
 
@@ -240,13 +250,10 @@ pub(crate) struct SaveFile<B: Backend> {
     #[pin]
     session: Mutex<Option<Session<B>>>,
     #[pin]
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<B::Image>>,
 }
 
 impl<B: Backend> SaveFile<B> {
-    /// Bytes of a buffer.
-    const BUFFER_SIZE: usize = HEADER_LEN + B::CHUNK_SIZE + CHECKSUM_RECORD_LEN;
-
     /// Makes the file of a session that is yet to begin.
     pub(crate) fn new(
         work: Arc<WorkQueue>,
@@ -254,19 +261,20 @@ impl<B: Backend> SaveFile<B> {
         phase: Phase,
     ) -> Result<(Arc<Task<Self>>, ARef<File>)> {
         const {
-            assert!(IDENTITY_RECORD_LEN <= Self::BUFFER_SIZE);
-            assert!(TRAILER_RECORD_LEN <= Self::BUFFER_SIZE);
             // A device takes the records that one of its kind makes.
             // CAST: Constants.
             assert!(B::CHUNK_SIZE as u64 <= B::POLICY.max_record);
             assert!((IDENTITY_RECORD_LEN - HEADER_LEN) as u64 <= B::POLICY.max_record);
         }
+        let depth = backend.backend().depth().max(1);
+        // INVARIANT: Identity and trailer are the two entries without an image.
         let queue = Queue {
             stage: Stage::Open,
             phase,
-            ready: KVec::with_capacity(BUFFERS, GFP_KERNEL_ACCOUNT)?,
-            free: KVec::with_capacity(BUFFERS, GFP_KERNEL_ACCOUNT)?,
-            allocated: 0,
+            ready: KVec::with_capacity(depth + 2, GFP_KERNEL_ACCOUNT)?,
+            spare: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
+            images: 0,
+            depth,
             reading: false,
             in_hand: Pending::default(),
             reinits: 0,
@@ -289,11 +297,10 @@ impl<B: Backend> SaveFile<B> {
 
     /// Begins the session.
     pub(crate) fn begin(&self, backend: Watched<B>, device: Handle, save: B::Save) {
-        let pending = backend.pending(&save);
-        self.queue.lock().reinits = pending.reinits;
         *self.session.lock() = Some(Session {
             backend,
             device,
+            charge: Charge::current(),
             save,
             writer: Writer::new(),
             identified: false,
@@ -321,10 +328,10 @@ impl<B: Backend> SaveFile<B> {
         let mut queue = self.queue.lock();
         queue.stage = Stage::Dead;
         let ready = core::mem::take(&mut queue.ready);
-        let free = core::mem::take(&mut queue.free);
+        let spare = core::mem::take(&mut queue.spare);
         drop(queue);
         self.note();
-        drop((ready, free));
+        drop((ready, spare));
         let session = self.session.lock().take();
         session.map(|session| session.save)
     }
@@ -341,19 +348,23 @@ impl<B: Backend> SaveFile<B> {
         if !queue.is_open() {
             return false;
         }
-        let Some(mut buffer) = queue.free.pop() else {
-            if !queue.ready.is_empty() {
-                self.monitor.stats.waits_for_reader.add(1);
+        let mut spare = queue.spare.pop();
+        if spare.is_none() {
+            if queue.images >= queue.depth {
+                if !queue.ready.is_empty() {
+                    self.monitor.stats.waits_for_reader.add(1);
+                }
+                return false;
             }
-            return false;
-        };
+            queue.images += 1;
+        }
         drop(queue);
 
         let mut guard = self.session.lock();
         let made = match &mut *guard {
             Some(session) => {
                 let phase = self.queue.lock().phase;
-                session.make(phase, &mut buffer.bytes)
+                session.make(phase, &mut spare)
             }
             None => return false,
         };
@@ -362,30 +373,25 @@ impl<B: Backend> SaveFile<B> {
         if !queue.is_open() {
             return false;
         }
-        let (chunk, again) = match made {
-            Ok(Made::Chunk(chunk)) => (Some(chunk), true),
+        let (entry, again) = match made {
+            Ok(Made::Records(entry)) => (Some(entry), true),
             Ok(Made::Nothing) => (None, false),
-            Ok(Made::End(len)) => {
+            Ok(Made::End(entry)) => {
                 queue.stage = Stage::Complete;
-                let initial = false;
-                (Some(Chunk { len, initial }), false)
+                (Some(entry), false)
             }
+            // The reader starts this again when it gives one of the others back.
+            Err(error) if error == ENOMEM && queue.has_unread_image() => (None, false),
             Err(error) => {
                 queue.stage = Stage::Failed(error);
                 (None, false)
             }
         };
-        let list = match chunk {
-            Some(chunk) => {
-                buffer.start = 0;
-                buffer.end = chunk.len;
-                buffer.initial = chunk.initial;
-                &mut queue.ready
-            }
-            None => &mut queue.free,
-        };
-        // There is room for all buffers in each list, so this loses none.
-        let lost = list.push_within_capacity(buffer).is_err();
+        if !entry.as_ref().is_some_and(Entry::has_image) {
+            queue.unmade(spare.take());
+        }
+        // By the invariant of `Queue` this loses none.
+        let lost = entry.is_some_and(|entry| queue.ready.push_within_capacity(entry).is_err());
         queue.events += 1;
         drop(queue);
         drop(guard);
@@ -393,37 +399,31 @@ impl<B: Backend> SaveFile<B> {
         again && !lost
     }
 
-    /// Has the producer run, with buffers of the calling process.
+    /// Has the producer run, with images of the calling process if the backend wants that.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is not one buffer.
+    /// `ENOMEM` if there is not one image.
     fn kick(this: &Task<Self>) -> Result {
         loop {
             let queue = this.queue.lock();
-            let allocated = queue.allocated;
-            if !queue.is_open() || allocated == BUFFERS {
+            let images = queue.images;
+            if !queue.is_open() || images >= queue.depth {
                 break;
             }
             drop(queue);
-            let Ok(bytes) = KVVec::zeroed(Self::BUFFER_SIZE, GFP_KERNEL_ACCOUNT) else {
-                if allocated == 0 {
-                    return Err(ENOMEM);
-                }
-                break;
-            };
-            let buffer = Buffer {
-                bytes,
-                start: 0,
-                end: 0,
-                initial: false,
+            let image = match B::image() {
+                Ok(Some(image)) => image,
+                Ok(None) => break,
+                Err(_) if images > 0 => break,
+                Err(error) => return Err(error),
             };
             let mut queue = this.queue.lock();
             if queue.is_open()
-                && queue.allocated < BUFFERS
-                && queue.free.push_within_capacity(buffer).is_ok()
+                && queue.images < queue.depth
+                && queue.spare.push_within_capacity(image).is_ok()
             {
-                queue.allocated += 1;
+                queue.images += 1;
             }
         }
         this.start();
@@ -432,7 +432,7 @@ impl<B: Backend> SaveFile<B> {
 }
 
 impl<B: Backend> Run for SaveFile<B> {
-    /// The producer: makes chunks while there are buffers for them.
+    /// The producer: makes chunks while there is memory for them.
     fn run(task: &Task<Self>) {
         while task.produce() {}
     }

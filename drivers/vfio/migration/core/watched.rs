@@ -11,6 +11,7 @@ use crate::{
         Backend,
         Chunk,
         Failure,
+        Image,
         Pending,
         Phase,
         QuietArc, //
@@ -63,6 +64,15 @@ impl<B: Backend> Watched<B> {
             backend: self.backend.clone(),
             monitor: self.monitor.clone(),
             session: self.monitor.session(direction),
+        }
+    }
+
+    /// The same backend in the same session, for another thread.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            monitor: self.monitor.clone(),
+            session: self.session,
         }
     }
 
@@ -130,33 +140,33 @@ impl<B: Backend> Watched<B> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` if the backend made an empty chunk, or a larger one than there is room for.
+    /// - `EINVAL` if the backend made an empty chunk.
     /// - The backend's.
     pub(crate) fn save(
         &self,
         save: &mut B::Save,
         phase: Phase,
         position: u64,
-        out: &mut [u8],
-    ) -> Result<Option<Chunk>> {
+        spare: &mut Option<B::Image>,
+    ) -> Result<Option<Chunk<B::Image>>> {
         let start = Instant::now();
-        let room = out.len();
         let made = self.call_kept(Call::Save, position, |backend| {
-            match backend.save(save, out)? {
-                Some(chunk) if chunk.len == 0 || chunk.len > room => Err(EINVAL),
+            match backend.save(save, spare)? {
+                Some(chunk) if chunk.image.size() == 0 => Err(EINVAL),
                 made => Ok(made),
             }
         })?;
-        if let Some(chunk) = made {
+        if let Some(chunk) = &made {
             let phase = Some(phase);
+            let len = chunk.image.size();
             self.monitor
-                .chunk(self.session, phase, chunk.len, chunk.initial, since(start));
+                .chunk(self.session, phase, len, chunk.initial, since(start));
         }
         Ok(made)
     }
 
-    pub(crate) fn pending(&self, save: &B::Save) -> Pending {
-        self.call_infallible(Call::Pending, |backend| backend.pending(save))
+    pub(crate) fn pending(&self, save: &mut B::Save) -> Result<Pending> {
+        self.call_kept(Call::Pending, 0, |backend| backend.pending(save))
     }
 
     pub(crate) fn stop_copy(&self, arc: StateArc, save: &mut B::Save) -> Result<(), Failure> {
@@ -182,13 +192,22 @@ impl<B: Backend> Watched<B> {
         Ok(())
     }
 
+    /// Hands on an image that has landed: `len` bytes from byte `position` of the stream on.
+    pub(crate) fn load_image(&self, image: &mut B::Landing, position: u64, len: usize) -> Result {
+        let start = Instant::now();
+        self.call_kept(Call::Load, position, |backend| backend.load_image(image))?;
+        self.monitor
+            .chunk(self.session, None, len, false, since(start));
+        Ok(())
+    }
+
     pub(crate) fn finish_resume(&self, resume: &mut B::Resume) -> Result {
         let call = Call::Arc(StateArc::ResumingToStop);
         self.call_kept(call, 0, |backend| backend.finish_resume(resume))
     }
 
-    pub(crate) fn data_size(&self) -> u64 {
-        self.call_infallible(Call::DataSize, B::data_size)
+    pub(crate) fn data_size(&self) -> Result<u64> {
+        self.call_kept(Call::DataSize, 0, B::data_size)
     }
 
     pub(crate) fn open(&self) -> Result {
@@ -217,6 +236,11 @@ impl<B: Backend> Watched<B> {
     /// The header of a record was accepted.
     pub(crate) fn seen(&self, header: Header) {
         self.monitor.record(self.session, header, Direction::Load);
+    }
+
+    /// A record of device state has no checksum.
+    pub(crate) fn unprotected(&self) {
+        self.monitor.stats.unprotected.add(1);
     }
 
     /// A round is over; see [`Monitor::round`].

@@ -33,8 +33,10 @@ use vfio::{
 use vfio_migration::{
     backend::{
         Backend,
+        Buffer,
         Chunk,
         Failure,
+        NoLanding,
         Pending,
         Phase,
         QuietArc,
@@ -68,7 +70,9 @@ pub(crate) struct Emulated {
 /// A session that saves.
 pub(crate) struct Save {
     phase: Phase,
-    /// The device's count of re-initialisations when the first pass began.
+    /// The device's count of re-initialisations when the session began.
+    base: u32,
+    /// The same when the first pass began.
     reinits: u32,
     /// Where the search for marked pages goes on.
     search: usize,
@@ -178,8 +182,8 @@ impl Emulated {
         Ok(len)
     }
 
-    /// Makes a chunk of the first pass.
-    fn save_pass(&self, save: &Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+    /// Makes a chunk of the first pass; returns its length.
+    fn save_pass(&self, save: &Save, out: &mut [u8]) -> Result<Option<usize>> {
         let tracker = self.device.memory().observer();
         let first = tracker.pass();
         let room = out.len().saturating_sub(image::HEADER) / PAGE;
@@ -188,12 +192,11 @@ impl Emulated {
             return Ok(None);
         }
         tracker.advance(end);
-        let len = self.put_pages(save, first..end, out)?;
-        Ok(Some(Chunk { len, initial: true }))
+        self.put_pages(save, first..end, out).map(Some)
     }
 
     /// Makes a chunk of as many marked pages as it takes.
-    fn save_marked(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+    fn save_marked(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<usize>> {
         let tracker = self.device.memory().observer();
         let mut len = 0;
         let mut wrapped = false;
@@ -215,12 +218,11 @@ impl Emulated {
                 }
             }
         }
-        let initial = false;
-        Ok((len > 0).then_some(Chunk { len, initial }))
+        Ok((len > 0).then_some(len))
     }
 
     /// Makes the last chunk, with all but the memory.
-    fn save_device(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+    fn save_device(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<usize>> {
         if save.device_sent {
             return Ok(None);
         }
@@ -230,8 +232,25 @@ impl Emulated {
             .ok_or(EINVAL)?
             .copy_from_slice(&item);
         save.device_sent = true;
-        let (len, initial) = (item.len(), false);
-        Ok(Some(Chunk { len, initial }))
+        Ok(Some(item.len()))
+    }
+
+    /// Makes the next chunk in `out`; returns its length and whether it is of the first pass.
+    fn save_next(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<(usize, bool)>> {
+        let reinits = self.device.reinits();
+        if reinits != save.reinits {
+            save.reinits = reinits;
+            self.device.memory().observer().begin();
+        }
+        if let Some(len) = self.save_pass(save, out)? {
+            return Ok(Some((len, true)));
+        }
+        let len = match (self.save_marked(save, out)?, save.phase) {
+            (Some(len), _) => Some(len),
+            (None, Phase::PreCopy) => None,
+            (None, Phase::StopCopy) => self.save_device(save, out)?,
+        };
+        Ok(len.map(|len| (len, false)))
     }
 
     fn requirement(&self) -> [u8; REQUIREMENT_LEN] {
@@ -254,6 +273,8 @@ fn errno(error: image::Error) -> Error {
 impl Backend for Emulated {
     type Save = Save;
     type Resume = Resume;
+    type Image = Buffer;
+    type Landing = NoLanding;
 
     // Only this backend makes streams for it, so each has an identity.
     const POLICY: Policy = Policy {
@@ -303,33 +324,31 @@ impl Backend for Emulated {
 
     fn begin_save(&self, phase: Phase) -> Result<Save, Failure> {
         self.device.memory().observer().begin();
+        let reinits = self.device.reinits();
         Ok(Save {
             phase,
-            reinits: self.device.reinits(),
+            base: reinits,
+            reinits,
             search: 0,
             device_sent: false,
         })
     }
 
-    fn save(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
-        let reinits = self.device.reinits();
-        if reinits != save.reinits {
-            save.reinits = reinits;
-            self.device.memory().observer().begin();
-        }
-        if let Some(chunk) = self.save_pass(save, out)? {
-            return Ok(Some(chunk));
-        }
-        if let Some(chunk) = self.save_marked(save, out)? {
-            return Ok(Some(chunk));
-        }
-        match save.phase {
-            Phase::PreCopy => Ok(None),
-            Phase::StopCopy => self.save_device(save, out),
-        }
+    fn image() -> Result<Option<Buffer>> {
+        Buffer::new(CHUNK_SIZE).map(Some)
     }
 
-    fn pending(&self, save: &Save) -> Pending {
+    fn save(&self, save: &mut Save, spare: &mut Option<Buffer>) -> Result<Option<Chunk<Buffer>>> {
+        let mut image = Buffer::take(spare, CHUNK_SIZE)?;
+        let Some((len, initial)) = self.save_next(save, image.space())? else {
+            *spare = Some(image);
+            return Ok(None);
+        };
+        image.fill(len);
+        Ok(Some(Chunk { image, initial }))
+    }
+
+    fn pending(&self, save: &mut Save) -> Result<Pending> {
         let tracker = self.device.memory().observer();
         let reinits = self.device.reinits();
         let (initial, dirty) = match reinits == save.reinits {
@@ -339,13 +358,13 @@ impl Backend for Emulated {
         // The first pass fills its chunks; at worst each marked page is an item of its own.
         let initial = initial * PAGE + initial.div_ceil(CHUNK_PAGES) * image::HEADER;
         let dirty = dirty * (image::HEADER + PAGE);
-        Pending {
+        Ok(Pending {
             // CAST: Bytes.
             initial: initial as u64,
             // CAST: Bytes.
             dirty: dirty as u64,
-            reinits,
-        }
+            reinits: reinits.wrapping_sub(save.base),
+        })
     }
 
     fn stop_copy(&self, save: &mut Save) -> Result<(), Failure> {
@@ -385,11 +404,11 @@ impl Backend for Emulated {
         Ok(())
     }
 
-    fn data_size(&self) -> u64 {
+    fn data_size(&self) -> Result<u64> {
         // At worst each page is an item of its own.
         let memory = self.pages() * (image::HEADER + PAGE);
         // CAST: Bytes.
-        (memory + image::HEADER + image::DEVICE_LEN) as u64
+        Ok((memory + image::HEADER + image::DEVICE_LEN) as u64)
     }
 
     fn reset(&self) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A backend that migrates a piece of memory and needs no hardware for it.
+//!
+//! It takes its data as images, in memory that it allocates itself, which the emulated device does
+//! not.
 
 use kernel::{
     prelude::*,
@@ -13,8 +16,10 @@ use kernel::{
 use vfio_migration::{
     backend::{
         Backend,
+        Buffer,
         Chunk,
         Failure,
+        Landing,
         Pending,
         Phase,
         QuietArc,
@@ -34,6 +39,8 @@ use vfio_migration::{
 /// Bytes of state.
 const SIZE: usize = 1 << 16;
 const CHUNK_SIZE: usize = 1 << 14;
+/// Bytes that land at once.
+const PIECE: usize = 1000;
 
 /// The backend of one device.
 #[pin_data]
@@ -41,6 +48,9 @@ pub(crate) struct Memory {
     waker: Waker,
     #[pin]
     bytes: Mutex<KVVec<u8>>,
+    /// What the present session has loaded.
+    #[pin]
+    loaded: Mutex<KVVec<u8>>,
 }
 
 /// A session that saves. Nothing but a session that resumes changes the memory, so each byte is
@@ -49,8 +59,28 @@ pub(crate) struct Save {
     sent: usize,
 }
 
-/// A session that resumes.
-pub(crate) struct Resume(KVVec<u8>);
+/// An image that is being written.
+pub(crate) struct Image(KVVec<u8>, usize);
+
+impl Landing for Image {
+    fn space(&mut self, left: u64) -> Result<&mut [u8]> {
+        // A little at a time, as with pages.
+        let piece = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        let end = self.1 + piece;
+        if self.0.len() < end {
+            self.0.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
+        }
+        self.0.get_mut(self.1..end).ok_or(EINVAL)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.1 += count;
+    }
+
+    fn clear(&mut self) {
+        self.1 = 0;
+    }
+}
 
 impl Memory {
     /// Makes memory as it is after a reset.
@@ -60,7 +90,8 @@ impl Memory {
         fill(&mut bytes);
         let init = pin_init!(Self {
             waker,
-            bytes <- new_mutex!(bytes, "vfio_migration_test::Memory"),
+            bytes <- new_mutex!(bytes, "vfio_migration_test::Memory::bytes"),
+            loaded <- new_mutex!(KVVec::new(), "vfio_migration_test::Memory::loaded"),
         });
         Arc::pin_init(init, GFP_KERNEL_ACCOUNT)
     }
@@ -77,7 +108,9 @@ fn fill(bytes: &mut [u8]) {
 #[vtable]
 impl Backend for Memory {
     type Save = Save;
-    type Resume = Resume;
+    type Resume = ();
+    type Image = Buffer;
+    type Landing = Image;
 
     const POLICY: Policy = Policy {
         identity: IdentityPolicy::Required,
@@ -119,27 +152,28 @@ impl Backend for Memory {
         Ok(Save { sent: 0 })
     }
 
-    fn save(&self, save: &mut Save, out: &mut [u8]) -> Result<Option<Chunk>> {
+    fn save(&self, save: &mut Save, spare: &mut Option<Buffer>) -> Result<Option<Chunk<Buffer>>> {
         let bytes = self.bytes.lock();
         let rest = bytes.get(save.sent..).ok_or(EINVAL)?;
-        let len = rest.len().min(out.len());
-        if len == 0 {
+        let Some(bytes) = rest.chunks(CHUNK_SIZE).next() else {
             return Ok(None);
-        }
-        out.get_mut(..len)
-            .ok_or(EINVAL)?
-            .copy_from_slice(rest.get(..len).ok_or(EINVAL)?);
-        save.sent += len;
-        Ok(Some(Chunk { len, initial: true }))
+        };
+        let mut image = Buffer::take(spare, CHUNK_SIZE)?;
+        let out = image.space().get_mut(..bytes.len()).ok_or(EINVAL)?;
+        out.copy_from_slice(bytes);
+        image.fill(bytes.len());
+        save.sent += bytes.len();
+        let initial = true;
+        Ok(Some(Chunk { image, initial }))
     }
 
-    fn pending(&self, save: &Save) -> Pending {
-        Pending {
+    fn pending(&self, save: &mut Save) -> Result<Pending> {
+        Ok(Pending {
             // CAST: Bytes.
             initial: (SIZE - save.sent) as u64,
             dirty: 0,
             reinits: 0,
-        }
+        })
     }
 
     fn stop_copy(&self, _save: &mut Save) -> Result<(), Failure> {
@@ -150,28 +184,36 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn begin_resume(&self) -> Result<Resume, Failure> {
-        Ok(Resume(KVVec::with_capacity(SIZE, GFP_KERNEL_ACCOUNT)?))
-    }
-
-    fn load(&self, resume: &mut Resume, data: &[u8]) -> Result {
-        if data.len() > SIZE - resume.0.len() {
-            return Err(EINVAL);
-        }
-        Ok(resume.0.extend_from_slice(data, GFP_KERNEL_ACCOUNT)?)
-    }
-
-    fn finish_resume(&self, resume: &mut Resume) -> Result {
-        if resume.0.len() != SIZE {
-            return Err(ENODATA);
-        }
-        core::mem::swap(&mut *self.bytes.lock(), &mut resume.0);
+    fn begin_resume(&self) -> Result<(), Failure> {
+        *self.loaded.lock() = KVVec::with_capacity(SIZE, GFP_KERNEL_ACCOUNT)?;
         Ok(())
     }
 
-    fn data_size(&self) -> u64 {
+    fn landing(&self) -> Result<Image> {
+        Ok(Image(KVVec::new(), 0))
+    }
+
+    fn load_image(&self, image: &mut Image) -> Result {
+        let mut loaded = self.loaded.lock();
+        let bytes = image.0.get(..image.1).ok_or(EINVAL)?;
+        if bytes.len() > SIZE - loaded.len() {
+            return Err(EINVAL);
+        }
+        Ok(loaded.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    fn finish_resume(&self, _resume: &mut ()) -> Result {
+        let mut loaded = self.loaded.lock();
+        if loaded.len() != SIZE {
+            return Err(ENODATA);
+        }
+        core::mem::swap(&mut *self.bytes.lock(), &mut *loaded);
+        Ok(())
+    }
+
+    fn data_size(&self) -> Result<u64> {
         // CAST: Bytes.
-        SIZE as u64
+        Ok(SIZE as u64)
     }
 
     fn reset(&self) {

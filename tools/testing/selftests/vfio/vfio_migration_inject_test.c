@@ -390,8 +390,8 @@ TEST_F(inject, rules_are_checked)
 	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, leave, "errno=5 at=5"));
 	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "reset", "errno=5"));
 	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "close", "errno=5"));
-	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "pending", "errno=5"));
-	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "data_size", "errno=5"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "pending", "errno=5 kind=lost"));
+	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "data_size", "errno=5 kind=lost"));
 	EXPECT_EQ(-EINVAL, __mon_rule(&self->dev, "load", "errno=5 kind=lost"));
 
 	text = mon_read(&self->dev, "fail/save");

@@ -7,10 +7,10 @@ use crate::{
         self,
         Error,
         Identity,
-        Writer,
-        HEADER_LEN, //
+        Writer, //
     },
     samples::{
+        data_record,
         read_all_ways,
         TableCrc,
         REQUIRED, //
@@ -30,18 +30,12 @@ fn example() -> Vec<Vec<u8>> {
         backend_version: 1,
         requirement,
     });
-    let mut data = |state: &[u8]| {
-        let mut record = vec![0; HEADER_LEN];
-        record.extend(state);
-        writer.data(&mut record);
-        record
-    };
-    let mut records = vec![identity.to_vec(), data(b"while running")];
+    let mut records = vec![
+        identity.to_vec(),
+        data_record(&mut writer, b"while running"),
+    ];
     records.push(writer.stop_copy_size(4).to_vec());
-    let mut last = vec![0; HEADER_LEN];
-    last.extend(b"rest");
-    writer.data(&mut last);
-    records.push(last);
+    records.push(data_record(&mut writer, b"rest"));
     records.push(writer.checksum().to_vec());
     records.push(writer.trailer().to_vec());
     records

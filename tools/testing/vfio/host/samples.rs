@@ -11,7 +11,6 @@ use crate::driver::protocol::stream::{
     Parser,
     Policy,
     Writer,
-    HEADER_LEN,
     REQUIREMENT_LEN, //
 };
 
@@ -122,10 +121,7 @@ impl Written {
     }
 
     pub(crate) fn data(mut self, state: &[u8]) -> Self {
-        let mut record = vec![0xee; HEADER_LEN];
-        record.extend(state);
-        self.writer.data(&mut record);
-        self.bytes.extend(record);
+        self.bytes.extend(data_record(&mut self.writer, state));
         self
     }
 
@@ -139,6 +135,14 @@ impl Written {
         self.bytes.extend(self.writer.trailer());
         self.bytes
     }
+}
+
+/// A record of device state.
+pub(crate) fn data_record<C: Crc>(writer: &mut Writer<C>, state: &[u8]) -> Vec<u8> {
+    let mut record = writer.data(state.len() as u64).to_vec();
+    writer.payload(state);
+    record.extend(state);
+    record
 }
 
 /// A small stream with one record of each kind that [`Writer`] makes.
@@ -268,6 +272,7 @@ pub(crate) fn read(policy: Policy, stream: &[u8], cut: Cut) -> Outcome {
                     assert_eq!(open.take(), Some(outcome.rest.len() as u64));
                     outcome.records.push(std::mem::take(&mut outcome.rest));
                 }
+                Event::Checked => {}
                 Event::End => outcome.ended = true,
             }
         }

@@ -26,7 +26,6 @@ use driver::protocol::stream::{
     Parser,
     Policy,
     Writer,
-    HEADER_LEN,
     REQUIREMENT_LEN, //
 };
 
@@ -92,10 +91,9 @@ fn write(images: &[Vec<u8>]) -> Vec<u8> {
     stream.extend(writer.checksum());
     stream.extend(writer.stop_copy_size(10_000));
     for image in images {
-        let mut record = vec![0; HEADER_LEN];
-        record.extend(image);
-        writer.data(&mut record);
-        stream.extend(record);
+        stream.extend(writer.data(image.len() as u64));
+        writer.payload(image);
+        stream.extend(image);
         stream.extend(writer.checksum());
     }
     stream.extend(writer.trailer());

@@ -21,6 +21,7 @@ pub(crate) enum Call {
     Accept,
     Close,
     DataSize,
+    /// `load()` or `load_image()`.
     Load,
     Open,
     Pending,
@@ -102,8 +103,13 @@ impl Call {
                 ArcKind::CloseSave => (false, true),
                 ArcKind::CloseResume => (true, false),
             },
-            Call::Accept | Call::Load | Call::Open | Call::Save => (true, false),
-            Call::Close | Call::DataSize | Call::Pending | Call::Reset => (false, false),
+            Call::Accept
+            | Call::DataSize
+            | Call::Load
+            | Call::Open
+            | Call::Pending
+            | Call::Save => (true, false),
+            Call::Close | Call::Reset => (false, false),
         };
         Ways {
             kept,

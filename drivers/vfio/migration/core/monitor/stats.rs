@@ -71,6 +71,10 @@ counters! {
     waits_for_reader,
     /// How often user space waited in `read()` for a chunk.
     waits_for_chunk,
+    /// How often user space waited in `write()` for an image to be loaded.
+    waits_for_load,
+    /// Records of device state that were taken without a checksum.
+    unprotected,
     /// Resets by the user of the device.
     resets,
     /// Last closes.

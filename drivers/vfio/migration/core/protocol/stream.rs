@@ -145,8 +145,8 @@ mod tests {
         let mut writer = Writer::<Bitwise>::new();
         let identity = writer.identity(&IDENTITY);
         let size = writer.stop_copy_size(5);
-        let mut data: [u8; HEADER_LEN + STATE.len()] = join(&[0; HEADER_LEN], STATE);
-        writer.data(&mut data);
+        let data: [u8; HEADER_LEN + STATE.len()] = join(&writer.data(length(STATE)), STATE);
+        writer.payload(STATE);
         let checksum = writer.checksum();
         let trailer = writer.trailer();
 

@@ -7,7 +7,7 @@
 
 use super::{
     add,
-    Buffer,
+    Entry,
     SaveFile,
     Stage, //
 };
@@ -48,7 +48,7 @@ use vfio::{
 /// Bytes of `struct vfio_precopy_info` that every version has.
 const PRECOPY_INFO_SIZE: usize = 24;
 
-/// The right to read: buffers leave the queue in order, so one process does so at a time.
+/// The right to read: entries leave the queue in order, so one process does so at a time.
 struct Reader<'a, B: Backend>(&'a SaveFile<B>);
 
 impl<'a, B: Backend> Reader<'a, B> {
@@ -81,24 +81,29 @@ struct PrecopyInfo {
 
 impl<B: Backend> SaveFile<B> {
     /// Whether pre-copy has come to an end for now: nothing queued and nothing to make.
-    /// [`None`] while a chunk is in the making.
-    fn is_idle(&self) -> Option<bool> {
-        let session = self.session.try_lock()?;
-        let Some(session) = session.as_ref() else {
-            return Some(false);
+    /// No, while a chunk is in the making.
+    ///
+    /// # Errors
+    ///
+    /// The backend's.
+    fn is_idle(&self) -> Result<bool> {
+        let Some(mut session) = self.session.try_lock() else {
+            return Ok(false);
         };
-        let pending = session.pending();
+        let Some(session) = &mut *session else {
+            return Ok(false);
+        };
         let queue = self.queue.lock();
-        Some(
-            queue.phase == Phase::PreCopy
-                && queue.is_open()
-                && queue.ready.is_empty()
-                && pending.initial == 0
-                && pending.dirty == 0,
-        )
+        if queue.phase != Phase::PreCopy || !queue.is_open() || !queue.ready.is_empty() {
+            return Ok(false);
+        }
+        drop(queue);
+        // The producer changes none of this without the lock of the session.
+        let pending = session.pending()?;
+        Ok(pending.initial == 0 && pending.dirty == 0)
     }
 
-    /// Takes the next buffer, waiting for it if `wait` allows; [`None`] at the end of the stream.
+    /// Takes the next entry, waiting for it if `wait` allows; [`None`] at the end of the stream.
     ///
     /// # Errors
     ///
@@ -107,16 +112,16 @@ impl<B: Backend> SaveFile<B> {
     /// - `ERESTARTSYS` for a signal.
     /// - `ENODEV` after the end of the session.
     /// - The backend's.
-    fn next(this: &Task<Self>, wait: Wait) -> Result<Option<Buffer>> {
+    fn next(this: &Task<Self>, wait: Wait) -> Result<Option<Entry<B::Image>>> {
         loop {
             let mut queue = this.queue.lock();
             let events = queue.events;
             if matches!(queue.stage, Stage::Dead) {
                 return Err(ENODEV);
             }
-            if let Ok(buffer) = queue.ready.remove(0) {
-                add(&mut queue.in_hand, buffer.initial, buffer.len());
-                return Ok(Some(buffer));
+            if let Ok(entry) = queue.ready.remove(0) {
+                add(&mut queue.in_hand, entry.initial, entry.len());
+                return Ok(Some(entry));
             }
             match queue.stage {
                 Stage::Complete => return Ok(None),
@@ -125,7 +130,7 @@ impl<B: Backend> SaveFile<B> {
             }
             drop(queue);
 
-            if this.is_idle() == Some(true) {
+            if this.is_idle()? {
                 return Err(ENOMSG);
             }
             Self::kick(this)?;
@@ -143,18 +148,22 @@ impl<B: Backend> SaveFile<B> {
         }
     }
 
-    /// Takes back a buffer that a reader has copied from.
-    fn give_back(this: &Task<Self>, buffer: Buffer) {
+    /// Takes back an entry that a reader has copied from.
+    fn give_back(this: &Task<Self>, entry: Entry<B::Image>) {
+        let rest = entry.len();
         let mut queue = this.queue.lock();
         queue.in_hand = Pending::default();
         if matches!(queue.stage, Stage::Dead) {
+            drop(queue);
+            // May take the backend's locks.
+            drop(entry);
             return;
         }
-        // There is room for all buffers in each list, so neither push loses one.
-        if buffer.len() > 0 {
-            let _ = queue.ready.insert_within_capacity(0, buffer);
-        } else {
-            let _ = queue.free.push_within_capacity(buffer);
+        // By the invariant of `Queue` neither push loses one.
+        if rest > 0 {
+            let _ = queue.ready.insert_within_capacity(0, entry);
+        } else if let Some(image) = entry.into_image() {
+            let _ = queue.spare.push_within_capacity(image);
             drop(queue);
             this.start();
         }
@@ -169,21 +178,24 @@ impl<B: Backend> SaveFile<B> {
         while !out.is_empty() {
             // What was copied is returned before anything is waited for or reported.
             let wait = if done > 0 { Wait::No } else { wait };
-            let mut buffer = match Self::next(this, wait) {
-                Ok(Some(buffer)) => buffer,
+            let mut entry = match Self::next(this, wait) {
+                Ok(Some(entry)) => entry,
                 Ok(None) => break,
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
             };
-            let bytes = buffer.bytes.get(buffer.start..buffer.end).unwrap_or(&[]);
-            // No lock is held here: the memory may be this device's own.
-            let copied = out.copy_to_iter(bytes);
-            buffer.start += copied;
-            done += copied;
-            // CAST: No buffer is longer than `isize::MAX`.
-            this.monitor.stats.bytes_saved.add(copied as u64);
-            let fault = buffer.len() > 0 && !out.is_empty();
-            Self::give_back(this, buffer);
+            let mut fault = false;
+            while !fault && !out.is_empty() && entry.len() > 0 {
+                let piece = entry.piece();
+                // No lock is held here: the memory may be this device's own.
+                let copied = out.copy_to_iter(piece);
+                fault = copied < piece.len() && !out.is_empty();
+                entry.advance(copied);
+                done += copied;
+                // CAST: No buffer is longer than `isize::MAX`.
+                this.monitor.stats.bytes_saved.add(copied as u64);
+            }
+            Self::give_back(this, entry);
             if fault && done == 0 {
                 return Err(EFAULT);
             } else if fault {
@@ -207,7 +219,7 @@ impl<B: Backend> SaveFile<B> {
         // There will be a chunk unless there is nothing to make; without memory for its buffer,
         // `read()` says so.
         match this.is_idle() {
-            Some(true) => 0,
+            Ok(true) => 0,
             _ => match Self::kick(this) {
                 Ok(()) => 0,
                 Err(_) => events::READABLE,
@@ -219,15 +231,17 @@ impl<B: Backend> SaveFile<B> {
     ///
     /// `EINVAL` outside pre-copy.
     fn precopy_info(&self) -> Result<PrecopyInfo> {
-        let session = self.session.lock();
-        let session = session.as_ref().ok_or(EINVAL)?;
-        let pending = session.pending();
+        let mut session = self.session.lock();
+        let Some(session) = &mut *session else {
+            return Err(EINVAL);
+        };
+        if self.queue.lock().phase != Phase::PreCopy {
+            return Err(EINVAL);
+        }
+        let pending = session.pending()?;
         let v2 = session.device.precopy_info_v2();
 
         let mut queue = self.queue.lock();
-        if queue.phase != Phase::PreCopy {
-            return Err(EINVAL);
-        }
         let again = pending.reinits != queue.reinits;
         queue.reinits = pending.reinits;
         if again && v2 {

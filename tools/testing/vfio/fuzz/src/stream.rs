@@ -7,8 +7,7 @@ use crate::driver::protocol::stream::{
     Event,
     Parser,
     Policy,
-    Writer,
-    HEADER_LEN, //
+    Writer, //
 };
 use crate::model::{
     self,
@@ -16,6 +15,7 @@ use crate::model::{
 };
 use crate::program::Program;
 use crate::samples::{
+    data_record,
     read,
     Cut,
     Outcome,
@@ -105,10 +105,7 @@ fn is_written(outcome: &Outcome) {
         written.extend(writer.checksum());
     }
     for state in &outcome.records {
-        let mut record = vec![0; HEADER_LEN];
-        record.extend(state);
-        writer.data(&mut record);
-        written.extend(record);
+        written.extend(data_record(&mut writer, state));
     }
     written.extend(writer.trailer());
     let again = read(REQUIRED, &written, Cut::Whole);

@@ -64,6 +64,8 @@ pub enum Event<'a> {
     Data(&'a [u8]),
     /// The record of device state is whole.
     DataEnd,
+    /// All records until here agree with their checksum.
+    Checked,
     /// A record was skipped, since its tag is unknown and it is marked as optional.
     Skipped {
         /// What the record holds.
@@ -158,6 +160,30 @@ impl<C: Crc> Parser<C> {
     /// Number of bytes taken until now.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether the stream said who wrote it, and so has checksums.
+    pub fn is_identified(&self) -> bool {
+        self.identified
+    }
+
+    /// How many bytes of device state come next; 0 if something else does.
+    pub fn data_left(&self) -> u64 {
+        match self.phase {
+            Phase::Data(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// How many bytes there are at least until the next event that the stream has, not zero.
+    pub fn needed(&self) -> u64 {
+        let needed = match self.phase {
+            Phase::Header => length(&self.buffer[self.filled.min(HEADER_LEN)..HEADER_LEN]),
+            Phase::Small(small) => length(&self.buffer[self.filled.min(small.len())..small.len()]),
+            Phase::Data(left) | Phase::Skip { left, .. } => left,
+            Phase::Ended | Phase::Failed(_) => 0,
+        };
+        needed.max(1)
     }
 
     /// Takes bytes off the front of `input`, up to the next event.
@@ -342,7 +368,7 @@ impl<C: Crc> Parser<C> {
             }
             Small::Checksum => {
                 self.compare(0, self.crc_before)?;
-                None
+                Some(Event::Checked)
             }
             Small::Trailer => {
                 self.cover(TOTALS_LEN);

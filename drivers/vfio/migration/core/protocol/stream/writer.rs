@@ -92,28 +92,26 @@ impl<C: Crc> Writer<C> {
         self.record(TAG_STOP_COPY_SIZE, &size.to_le_bytes())
     }
 
-    /// Makes a record of device state of memory that has [`HEADER_LEN`] free bytes before the state.
-    ///
-    /// There must be some state. A record without any would be a mistake of the caller: it is not
-    /// accounted for, so no reader accepts the stream that it is put into.
-    pub fn data(&mut self, record: &mut [u8]) {
-        let Some((header, payload)) = record.split_first_chunk_mut::<HEADER_LEN>() else {
-            debug_assert!(false);
-            return;
-        };
-        if payload.is_empty() {
-            debug_assert!(false);
-            return;
-        }
-        let size = length(payload);
-        *header = Header {
+    /// Makes the header of a record of `size` bytes of device state, which is not zero. The bytes
+    /// follow, with [`payload`](Writer::payload).
+    pub fn data(&mut self, size: u64) -> [u8; HEADER_LEN] {
+        debug_assert!(size != 0);
+        let header = Header {
             size,
             flags: 0,
             tag: TAG_DATA,
         }
         .encode();
         self.totals.data += size;
-        self.account(record);
+        self.totals.bytes += length(&header) + size;
+        self.totals.records += 1;
+        self.crc.update(&header);
+        header
+    }
+
+    /// Accounts for the next bytes of the record that [`data`](Writer::data) began.
+    pub fn payload(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
     }
 
     /// Makes a record with the checksum of all records made until now.

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who is writing, and where the images are that have landed or are to land.
+
+use super::ResumeFile;
+use crate::{
+    backend::{
+        Backend,
+        Landing, //
+    },
+    turn,
+};
+use kernel::prelude::*;
+use vfio::{
+    stream::Wait,
+    task::Task, //
+};
+
+/// The most that is copied from user space at once where data does not land in images.
+const BOUNCE_SIZE: usize = 64 * 1024;
+
+/// An image that has landed.
+pub(super) struct Landed<L> {
+    pub(super) landing: L,
+    /// The byte of the stream with which it begins.
+    pub(super) position: u64,
+    pub(super) len: usize,
+}
+
+/// # Invariants
+///
+/// There are `images` images in here and in the hands of the writer and of the work item, at most
+/// `depth`, and there is room for so many in `landed` and in `spare`.
+pub(super) struct Gate<L> {
+    pub(super) writing: bool,
+    /// The session has ended or failed.
+    pub(super) broken: bool,
+    /// What belongs to the one that is writing.
+    hands: Hands<L>,
+    /// Images to be loaded, in this order.
+    pub(super) landed: KVec<Landed<L>>,
+    /// One is being loaded.
+    pub(super) loading: bool,
+    spare: KVec<L>,
+    images: usize,
+    depth: usize,
+}
+
+/// What a writer works with.
+struct Hands<L> {
+    /// Made by the first writer.
+    bounce: Option<KVVec<u8>>,
+    /// For the record that is being written.
+    landing: Option<L>,
+    /// Of the record before, whose checksum is to come.
+    whole: Option<Landed<L>>,
+}
+
+impl<L> Hands<L> {
+    const fn new() -> Self {
+        Self {
+            bounce: None,
+            landing: None,
+            whole: None,
+        }
+    }
+}
+
+impl<L: Landing> Gate<L> {
+    pub(super) fn new(depth: usize) -> Result<Self> {
+        // INVARIANT: There are no images.
+        Ok(Self {
+            writing: false,
+            broken: false,
+            hands: Hands::new(),
+            landed: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
+            loading: false,
+            spare: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
+            images: 0,
+            depth,
+        })
+    }
+
+    /// Whether all that landed is loaded.
+    pub(super) fn is_drained(&self) -> bool {
+        self.broken || (self.landed.is_empty() && !self.loading)
+    }
+
+    /// Whether a writer finds memory for an image.
+    pub(super) fn has_room(&self) -> bool {
+        self.hands.landing.is_some() || !self.spare.is_empty() || self.images < self.depth
+    }
+
+    /// An image was loaded.
+    pub(super) fn give_back(&mut self, landing: L) -> Option<L> {
+        if self.broken {
+            self.images -= 1;
+            return Some(landing);
+        }
+        // By the invariant there is room.
+        let _ = self.spare.push_within_capacity(landing);
+        None
+    }
+
+    /// Breaks the gate; returns all that is to be dropped without its lock.
+    #[must_use]
+    pub(super) fn end(&mut self) -> impl Sized {
+        self.broken = true;
+        (
+            core::mem::replace(&mut self.hands, Hands::new()),
+            core::mem::take(&mut self.landed),
+            core::mem::take(&mut self.spare),
+        )
+    }
+}
+
+/// The right to write, with what that needs.
+pub(super) struct Writer<'a, B: Backend> {
+    file: &'a Task<ResumeFile<B>>,
+    hands: Hands<B::Landing>,
+}
+
+impl<'a, B: Backend> Writer<'a, B> {
+    /// # Errors
+    ///
+    /// - `EAGAIN` if somebody is writing and `wait` does not allow to wait.
+    /// - `ERESTARTSYS` for a signal.
+    pub(super) fn enter(file: &'a Task<ResumeFile<B>>, wait: Wait) -> Result<Self> {
+        let mut gate = turn::take(&file.gate, &file.waker, wait, |gate| &mut gate.writing)?;
+        let hands = core::mem::replace(&mut gate.hands, Hands::new());
+        Ok(Self { file, hands })
+    }
+
+    /// A buffer, allocated for the calling process if there was none.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn bounce(&mut self) -> Result<&mut [u8]> {
+        if self.hands.bounce.is_none() {
+            self.hands.bounce = Some(KVVec::zeroed(BOUNCE_SIZE, GFP_KERNEL_ACCOUNT)?);
+        }
+        Ok(self.hands.bounce.as_mut().ok_or(ENOMEM)?)
+    }
+
+    /// The image for the present record, once there is one to be had.
+    ///
+    /// # Errors
+    ///
+    /// - `EAGAIN`, `ERESTARTSYS` as for [`Writer::enter`], if others have to be loaded before.
+    /// - `ENODEV` if the session ends meanwhile, or what it fails with; `ENOMEM`.
+    pub(super) fn landing(&mut self, wait: Wait) -> Result<&mut B::Landing> {
+        if self.hands.landing.is_none() {
+            self.hands.landing = Some(self.new_landing(wait)?);
+        }
+        self.hands.landing.as_mut().ok_or(ENOMEM)
+    }
+
+    fn new_landing(&self, wait: Wait) -> Result<B::Landing> {
+        let file = self.file;
+        let mut gate = file.gate.lock();
+        loop {
+            if gate.broken {
+                drop(gate);
+                return Err(file.next().err().unwrap_or(ENODEV));
+            }
+            if let Some(landing) = gate.spare.pop() {
+                return Ok(landing);
+            }
+            if gate.images < gate.depth {
+                gate.images += 1;
+                break;
+            }
+            if wait == Wait::No {
+                return Err(EAGAIN);
+            }
+            file.monitor.stats.waits_for_load.add(1);
+            if file.waker.0.wait_interruptible(&mut gate) {
+                return Err(ERESTARTSYS);
+            }
+        }
+        drop(gate);
+        let landing = file.new_landing();
+        if landing.is_err() {
+            file.gate.lock().images -= 1;
+        }
+        landing
+    }
+
+    /// The record in the image is whole: `len` bytes before byte `end` of the stream.
+    pub(super) fn whole(&mut self, end: u64, len: usize) {
+        debug_assert!(self.hands.whole.is_none());
+        self.hands.whole = self.hands.landing.take().map(|landing| Landed {
+            landing,
+            // CAST: The bytes are of the stream.
+            position: end - len as u64,
+            len,
+        });
+    }
+
+    /// Has the whole record loaded, if there is one.
+    pub(super) fn commit(&mut self) {
+        let Some(landed) = self.hands.whole.take() else {
+            return;
+        };
+        let mut gate = self.file.gate.lock();
+        if gate.broken {
+            drop(gate);
+            drop(landed);
+            return;
+        }
+        // By the invariant of `Gate` there is room.
+        let _ = gate.landed.push_within_capacity(landed);
+        drop(gate);
+        self.file.start();
+    }
+
+    /// Waits until all that was committed is loaded.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` for a signal.
+    pub(super) fn drain(&self) -> Result {
+        let mut gate = self.file.gate.lock();
+        while !gate.is_drained() {
+            if self.file.waker.0.wait_interruptible(&mut gate) {
+                return Err(ERESTARTSYS);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Drop for Writer<'_, B> {
+    fn drop(&mut self) {
+        let hands = core::mem::replace(&mut self.hands, Hands::new());
+        let mut gate = self.file.gate.lock();
+        gate.writing = false;
+        let unused = if gate.broken {
+            Some(hands)
+        } else {
+            gate.hands = hands;
+            None
+        };
+        drop(gate);
+        drop(unused);
+        self.file.waker.wake();
+    }
+}
