@@ -1,10 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
 /* As helpers.c, for the crate `mlx5`. Only its own module uses them. */
 
+#include <linux/dma-mapping.h>
+#include <linux/gfp.h>
 #include "mlx5.h"
 
 /* The device whose DMA the firmware does on behalf of a command of @mdev. */
 struct device *rust_helper_mlx5_dma_device(struct mlx5_core_dev *mdev)
 {
 	return mdev->device;
+}
+
+/* Zeroed. Who asks for more than a page has something smaller to fall back to. */
+void *rust_helper_mlx5_alloc_block(unsigned int order)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
+
+	if (order)
+		gfp |= __GFP_NOWARN | __GFP_NORETRY;
+	return (void *)__get_free_pages(gfp, order);
+}
+
+static enum dma_data_direction direction(bool from_device)
+{
+	return from_device ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+}
+
+int rust_helper_mlx5_dma_map(struct device *dev, void *block, size_t size, bool from_device,
+			     u64 *address)
+{
+	dma_addr_t dma = dma_map_single(dev, block, size, direction(from_device));
+
+	*address = dma;
+	return dma_mapping_error(dev, dma);
+}
+
+void rust_helper_mlx5_dma_unmap(struct device *dev, u64 address, size_t size, bool from_device)
+{
+	dma_unmap_single(dev, address, size, direction(from_device));
+}
+
+void rust_helper_mlx5_dma_sync(struct device *dev, const u64 *addresses, size_t count,
+			       size_t size, bool from_device, bool for_cpu)
+{
+	size_t i;
+
+	if (!dma_dev_need_sync(dev))
+		return;
+	for (i = 0; i < count; i++) {
+		if (for_cpu)
+			dma_sync_single_for_cpu(dev, addresses[i], size, direction(from_device));
+		else
+			dma_sync_single_for_device(dev, addresses[i], size,
+						   direction(from_device));
+	}
 }

@@ -9,12 +9,20 @@
 //! until the firmware is done with it, for up to a minute if that is in trouble.
 
 mod capability;
+mod memory;
 mod migration;
+mod transfer;
 
 pub(crate) use capability::{
     Kind,
     Mode,
     QueryCapability, //
+};
+pub(crate) use memory::{
+    AllocPd,
+    CreateMkey,
+    DeallocPd,
+    DestroyMkey, //
 };
 pub use migration::{
     QueryMigrationState,
@@ -23,6 +31,11 @@ pub use migration::{
     Side,
     State,
     Suspend, //
+};
+pub use transfer::{
+    LoadState,
+    SaveState,
+    Saved, //
 };
 
 use crate::{

@@ -29,6 +29,7 @@ use crate::{
 };
 use core::{
     mem,
+    ops::DerefMut,
     ptr, //
 };
 use kernel::{
@@ -100,25 +101,35 @@ impl From<Error> for Unsupported {
     }
 }
 
-/// Something that the firmware holds for a function, or waits for.
+/// Something that has to do with the firmware, and goes with the PF; see [`Held`](crate::held::Held).
 pub(crate) trait Object: Send + Sync {
     /// No command may begin any more: whoever waits for the device wakes up and leaves.
     fn interrupt(&self) {}
 
-    /// The PF goes down: takes back what the firmware has, if anything.
+    /// The PF goes down: takes back what the firmware has, if anything. Those that were attached
+    /// last come first.
     fn revoke(&self, access: &Access<'_>);
 }
 
 /// Whether commands may be issued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Only those that take something back.
+    Closing,
+    /// The firmware holds nothing for the function.
+    Closed,
+}
+
 struct Gate {
-    open: bool,
+    phase: Phase,
     /// How many [`Access`]es there are.
     inside: usize,
 }
 
 /// # Invariants
 ///
-/// - `pf` is there, and its interface up, while `gate` is open or there is anyone inside.
+/// - `pf` is there, and its interface up, while `gate` is not closed or there is anyone inside.
 #[pin_data]
 struct Inner {
     pf: Pf,
@@ -168,7 +179,7 @@ impl Function {
                     unsafe { (*slot).notifier_call = Some(Inner::notify) };
                 }),
                 // INVARIANT: The PF is up, and it will tell.
-                gate <- new_mutex!(Gate { open: true, inside: 0 }, "mlx5::Function::gate"),
+                gate <- new_mutex!(Gate { phase: Phase::Open, inside: 0 }, "mlx5::Function::gate"),
                 left <- new_condvar!("mlx5::Function::left"),
                 objects <- new_mutex!(KVec::new(), "mlx5::Function::objects"),
             }? Error),
@@ -197,12 +208,38 @@ impl Function {
     ///
     /// `ENOTCONN` if it is down, or about to go down.
     pub fn enter(&self) -> Result<Access<'_>> {
-        let mut gate = self.0.gate.lock();
-        if !gate.open {
+        self.0.enter(|phase| phase == Phase::Open).ok_or(ENOTCONN)
+    }
+
+    /// As [`enter`](Self::enter), to take something back; `None` if the firmware has it no longer.
+    pub(crate) fn enter_to_release(&self) -> Option<Access<'_>> {
+        self.0.enter(|phase| phase != Phase::Closed)
+    }
+
+    /// From now on `object` is told when the PF goes down. The caller is inside.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOTCONN` if the PF is about to.
+    /// - `ENOMEM`
+    pub(crate) fn attach(&self, object: Arc<dyn Object>) -> Result {
+        let mut objects = self.0.objects.lock();
+        // Who closes the gate looks at the list after that.
+        if self.0.gate.lock().phase != Phase::Open {
             return Err(ENOTCONN);
         }
-        gate.inside += 1;
-        Ok(Access(&self.0))
+        Ok(objects.push(object, GFP_KERNEL)?)
+    }
+
+    /// No longer, if it still is.
+    pub(crate) fn detach(&self, object: *const ()) {
+        let mut objects = self.0.objects.lock();
+        let at = objects
+            .iter()
+            .position(|other| ptr::from_ref(&**other).cast::<()>() == object);
+        let gone = at.and_then(|at| objects.remove(at).ok());
+        drop(objects);
+        drop(gone);
     }
 }
 
@@ -282,31 +319,50 @@ impl Inner {
         match event {
             bindings::MLX5_PF_NOTIFY_DISABLE_VF => inner.close(),
             // INVARIANT: The PF is up.
-            bindings::MLX5_PF_NOTIFY_ENABLE_VF => inner.gate.lock().open = true,
+            bindings::MLX5_PF_NOTIFY_ENABLE_VF => inner.gate.lock().phase = Phase::Open,
             _ => {}
         }
         0
     }
 
+    fn enter(&self, may: impl FnOnce(Phase) -> bool) -> Option<Access<'_>> {
+        let mut gate = self.gate.lock();
+        may(gate.phase).then(|| {
+            gate.inside += 1;
+            // INVARIANT: Who closes the gate waits until nobody is inside.
+            Access(self)
+        })
+    }
+
     /// Returns when nobody is inside, and the firmware holds nothing for the function.
     fn close(&self) {
-        self.gate.lock().open = false;
+        let mut gate = self.gate.lock();
+        if gate.phase == Phase::Closed {
+            return;
+        }
+        gate.phase = Phase::Closing;
+        drop(gate);
         for object in self.objects.lock().iter() {
             object.interrupt();
         }
+        self.wait_until_left();
+        if let Some(access) = self.enter(|_| true) {
+            // Nothing more is attached. An object that is dropped meanwhile is not in the list, and
+            // either it or this is the one that takes back.
+            let mut objects = mem::take(&mut *self.objects.lock());
+            while let Some(object) = objects.pop() {
+                object.revoke(&access);
+            }
+        }
+        self.wait_until_left().phase = Phase::Closed;
+    }
+
+    fn wait_until_left(&self) -> impl DerefMut<Target = Gate> + '_ {
         let mut gate = self.gate.lock();
         while gate.inside != 0 {
             self.left.wait(&mut gate);
         }
-        gate.inside += 1;
-        drop(gate);
-        // INVARIANT: The PF waits for this function.
-        let access = Access(self);
-        // An object that is dropped meanwhile finds that it is not in the list.
-        let objects = mem::take(&mut *self.objects.lock());
-        for object in &objects {
-            object.revoke(&access);
-        }
+        gate
     }
 }
 
@@ -340,6 +396,11 @@ impl Access<'_> {
     /// See [`Failure`].
     pub fn execute<C: Command>(&self, command: &C) -> Result<C::Output, Failure> {
         self.0.pf.execute(self.0.capabilities.vhca_id, command)
+    }
+
+    /// The PF.
+    pub(crate) fn pf(&self) -> Pf {
+        self.0.pf
     }
 }
 

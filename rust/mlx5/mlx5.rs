@@ -21,7 +21,9 @@ const __LOG_PREFIX: &[u8] = b"vfio_migration_mlx5\0";
 mod bindings;
 pub mod command;
 mod function;
+mod held;
 pub mod layout;
+mod memory;
 mod status;
 
 pub use command::Failure;
@@ -30,5 +32,11 @@ pub use function::{
     Capabilities,
     Function,
     Unsupported, //
+};
+pub use memory::{
+    Buffer,
+    Direction,
+    Mkey,
+    Pd, //
 };
 pub use status::Status;

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory in blocks that are as large as they can be had.
+
+use crate::bindings;
+use core::{
+    ptr::NonNull,
+    slice, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+/// What a block may be: 2 MiB, 64 KiB, or a page.
+pub(super) const SHIFTS: [u32; 3] = [21, 16, PAGE_SHIFT as u32];
+
+/// Physically contiguous memory.
+///
+/// # Invariants
+///
+/// `address` has `1 << shift` bytes that were allocated as one block, which this owns.
+struct Block {
+    address: NonNull<u8>,
+    shift: u32,
+    /// Where it is in the buffer.
+    start: usize,
+}
+
+// SAFETY: The memory belongs to the block, and to no thread.
+unsafe impl Send for Block {}
+// SAFETY: As above; it is not accessed through a shared block but to be read.
+unsafe impl Sync for Block {}
+
+impl Block {
+    fn new(shift: u32, start: usize) -> Result<Self> {
+        // SAFETY: Any order will do.
+        let address = unsafe { bindings::mlx5_alloc_block(shift - PAGE_SHIFT as u32) };
+        // INVARIANT: The block was allocated with that order.
+        Ok(Self {
+            address: NonNull::new(address.cast()).ok_or(ENOMEM)?,
+            shift,
+            start,
+        })
+    }
+
+    const fn len(&self) -> usize {
+        1 << self.shift
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let address = self.address.as_ptr().addr();
+        // SAFETY: By the type's invariant.
+        unsafe { bindings::free_pages(address, self.shift - PAGE_SHIFT as u32) };
+    }
+}
+
+/// Memory of the driver, at first none, charged to the calling task's cgroup.
+///
+/// It is zeroed when it is allocated, as what the firmware leaves alone may get to user space.
+#[derive(Default)]
+pub struct Buffer {
+    blocks: KVVec<Block>,
+    len: usize,
+}
+
+impl Buffer {
+    /// In bytes: what one command can name.
+    pub const MAX: usize = 1 << 31;
+
+    /// A buffer of at least `bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`grow`](Self::grow).
+    pub fn with_capacity(bytes: usize) -> Result<Self> {
+        let mut buffer = Self::default();
+        buffer.grow(bytes)?;
+        Ok(buffer)
+    }
+
+    /// All of it, in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// There is no memory yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes it at least `bytes` bytes long. What is in it stays.
+    ///
+    /// Ask for what is needed, and not for what somebody says will be.
+    ///
+    /// # Errors
+    ///
+    /// - `EFBIG` beyond [`MAX`](Self::MAX).
+    /// - `ENOMEM`; the buffer may be longer than before.
+    pub fn grow(&mut self, bytes: usize) -> Result {
+        if bytes > Self::MAX {
+            return Err(EFBIG);
+        }
+        let need = bytes.saturating_sub(self.len);
+        let mut shifts = SHIFTS.iter().copied().filter(|shift| {
+            // No more than an eighth is for nothing, but for single pages.
+            *shift == PAGE_SHIFT as u32
+                || *shift > PAGE_SHIFT as u32
+                    && need.next_multiple_of(1 << shift) - need <= need / 8
+        });
+        let mut shift = shifts.next().ok_or(EINVAL)?;
+        while self.len < bytes {
+            match Block::new(shift, self.len) {
+                Ok(block) => {
+                    let len = block.len();
+                    self.blocks.push(block, GFP_KERNEL)?;
+                    self.len += len;
+                }
+                Err(error) => shift = shifts.next().ok_or(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at `offset`, as far as it is contiguous; nothing at the end.
+    pub fn piece(&self, offset: usize) -> &[u8] {
+        match self.at(offset) {
+            // SAFETY: The memory is the buffer's, and initialised. Nobody writes to it while it is
+            // borrowed.
+            Some((address, len)) => unsafe { slice::from_raw_parts(address, len) },
+            None => &[],
+        }
+    }
+
+    /// As [`piece`](Self::piece), to be written.
+    pub fn piece_mut(&mut self, offset: usize) -> &mut [u8] {
+        // SAFETY: The buffer is borrowed exclusively.
+        unsafe { self.piece_unshared(offset) }
+    }
+
+    /// As [`piece_mut`](Self::piece_mut).
+    ///
+    /// # Safety
+    ///
+    /// Nothing else may access the memory while the answer is in use.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) unsafe fn piece_unshared(&self, offset: usize) -> &mut [u8] {
+        match self.at(offset) {
+            // SAFETY: The memory is the buffer's, and initialised; the rest is by the safety
+            // requirements.
+            Some((address, len)) => unsafe { slice::from_raw_parts_mut(address, len) },
+            None => &mut [],
+        }
+    }
+
+    fn at(&self, offset: usize) -> Option<(*mut u8, usize)> {
+        let next = self.blocks.partition_point(|block| block.start <= offset);
+        let block = self.blocks.get(next.checked_sub(1)?)?;
+        let inside = offset - block.start;
+        (inside < block.len()).then(|| {
+            let address = block.address.as_ptr().wrapping_add(inside);
+            (address, block.len() - inside)
+        })
+    }
+
+    /// The size of the smallest block, as a power of two: all others are multiples of it.
+    pub(super) fn granule(&self) -> Option<u32> {
+        self.blocks.iter().map(|block| block.shift).min()
+    }
+
+    /// The addresses of all pieces of `1 << shift` bytes, which is at most the granule.
+    pub(super) fn pieces(&self, shift: u32) -> impl Iterator<Item = *mut u8> + '_ {
+        self.blocks.iter().flat_map(move |block| {
+            (0..block.len())
+                .step_by(1 << shift)
+                .map(|inside| block.address.as_ptr().wrapping_add(inside))
+        })
+    }
+}
