@@ -53,7 +53,7 @@ pub trait Operations: Send + Sync {
     fn set_state(&self, device: &dyn AsHandle, new: Self::State) -> Result<Option<ARef<File>>>;
 
     /// The present state.
-    fn state(&self) -> Self::State;
+    fn state(&self) -> Result<Self::State>;
 
     /// Upper bound, in bytes, of what a stop-copy takes now.
     fn data_size(&self) -> Result<u64>;
@@ -67,6 +67,49 @@ pub trait Operations: Send + Sync {
     /// The device is or was reset: ends all transfers, in any state, and leaves the device
     /// running. Infallible, and never waits for user space.
     fn reset(&self);
+}
+
+/// A device that may lack migration: without it, it has no features, and is asked for nothing else.
+impl<M: Operations> Operations for Option<Pin<KBox<M>>> {
+    type State = M::State;
+
+    fn flags(&self) -> u32 {
+        self.as_ref().map_or(0, |this| this.flags())
+    }
+
+    fn registered<'a>(&'a self, dir: &Dir<'a>) {
+        if let Some(this) = self {
+            this.registered(dir);
+        }
+    }
+
+    fn set_state(&self, device: &dyn AsHandle, new: M::State) -> Result<Option<ARef<File>>> {
+        self.as_ref().ok_or(ENOTTY)?.set_state(device, new)
+    }
+
+    fn state(&self) -> Result<M::State> {
+        self.as_ref().ok_or(ENOTTY)?.state()
+    }
+
+    fn data_size(&self) -> Result<u64> {
+        self.as_ref().ok_or(ENOTTY)?.data_size()
+    }
+
+    fn open(&self) -> Result {
+        self.as_ref().map_or(Ok(()), |this| this.open())
+    }
+
+    fn close(&self) {
+        if let Some(this) = self {
+            this.close();
+        }
+    }
+
+    fn reset(&self) {
+        if let Some(this) = self {
+            this.reset();
+        }
+    }
 }
 
 /// A device of any type that gives out [`Handle`]s.
@@ -115,10 +158,12 @@ impl<T: crate::device::Operations, C: 'static> VTable<T, C> {
     ) -> c_int {
         // SAFETY: By the safety requirements.
         let device = unsafe { Device::<T, C>::from_raw(device) };
-        let now = bindings::vfio_device_mig_state(device.data().migration().state().into());
-        // SAFETY: By the safety requirements.
-        unsafe { state.write(now) };
-        0
+        from_result(|| {
+            let now = device.data().migration().state()?;
+            // SAFETY: By the safety requirements.
+            unsafe { state.write(bindings::vfio_device_mig_state(now.into())) };
+            Ok(0)
+        })
     }
 
     /// # Safety

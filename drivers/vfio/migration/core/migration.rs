@@ -261,8 +261,8 @@ impl<B: Backend> Operations for Migration<B> {
         Ok(file)
     }
 
-    fn state(&self) -> State {
-        self.inner.lock().state
+    fn state(&self) -> Result<State> {
+        Ok(self.inner.lock().state)
     }
 
     fn data_size(&self) -> Result<u64> {
