@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much a VF runs, and whether the firmware tracks changes of its state.
+//!
+//! Tracking is begun by an image of pre-copy and ended by the last image of stop-copy. A session that
+//! is given up leaves it on, and ending it takes commands and memory for what has changed: so a work
+//! item does that once the VF runs again, or whoever changes how much it runs.
+//!
+//! Lock: `Running::now`, below those of the core; held over commands.
+
+use kernel::{
+    prelude::*,
+    sync::{
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+};
+use mlx5::{
+    command::{
+        QueryMigrationState,
+        Resume,
+        SaveState,
+        Side,
+        Suspend, //
+    },
+    Access,
+    Buffer,
+    Direction,
+    Failure as CommandFailure,
+    Function,
+    Mkey,
+    Pd,
+    Status, //
+};
+use vfio::{
+    lock_class,
+    task::{
+        Queue,
+        Run,
+        Task, //
+    }, //
+};
+use vfio_migration::backend::Failure;
+
+/// What is known of the VF.
+#[derive(Clone, Copy, Default)]
+struct Now {
+    initiator_suspended: bool,
+    responder_suspended: bool,
+    /// Tracking is on, without a session that wants it.
+    stale: bool,
+}
+
+/// The VF's two sides.
+#[pin_data]
+pub(crate) struct Running {
+    function: Function,
+    #[pin]
+    now: Mutex<Now>,
+}
+
+/// What a command's failure means for a VF that was to change how much it runs.
+fn judge(failure: CommandFailure) -> Failure {
+    match failure {
+        // The firmware says that it did nothing.
+        CommandFailure::Refused { .. } => Failure::Kept(failure.into()),
+        CommandFailure::Answer(_) | CommandFailure::Transport(_) => Failure::Lost(failure.into()),
+    }
+}
+
+impl Running {
+    /// Of a VF that runs.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(function: Function, queue: Arc<Queue>) -> Result<Arc<Task<Self>>> {
+        let (name, key) = lock_class!("vfio_migration_mlx5_running");
+        let data = pin_init!(Self {
+            function,
+            now <- new_mutex!(Now::default(), "vfio_migration_mlx5::Running"),
+        });
+        Arc::pin_init(Task::new(queue, name, key, data), GFP_KERNEL)
+    }
+
+    /// Suspends a side: first the initiator, then the responder.
+    pub(crate) fn suspend(&self, side: Side) -> Result<(), Failure> {
+        let mut now = self.now.lock();
+        let access = self.function.enter()?;
+        self.settle(&mut now, &access);
+        access.execute(&Suspend(side)).map_err(judge)?;
+        *now.side(side) = true;
+        Ok(())
+    }
+
+    /// Resumes a side, in the other order.
+    pub(crate) fn resume(this: &Task<Self>, side: Side) -> Result<(), Failure> {
+        let mut now = this.now.lock();
+        let access = this.function.enter()?;
+        access.execute(&Resume(side)).map_err(judge)?;
+        *now.side(side) = false;
+        if now.may_settle() {
+            this.start();
+        }
+        Ok(())
+    }
+
+    /// A session that had tracking on is over.
+    pub(crate) fn abandon(this: &Task<Self>) {
+        let mut now = this.now.lock();
+        now.stale = true;
+        if now.may_settle() {
+            this.start();
+        }
+    }
+
+    /// A session is about to track: it takes over what is there.
+    pub(crate) fn adopt(&self) {
+        self.now.lock().stale = false;
+    }
+
+    /// Whether the VF begins nothing now.
+    pub(crate) fn initiator_suspended(&self) -> bool {
+        self.now.lock().initiator_suspended
+    }
+
+    /// The VF was reset.
+    pub(crate) fn reset(&self) {
+        *self.now.lock() = Now::default();
+    }
+
+    /// Ends tracking that nobody wants, if that can be done now.
+    fn settle(&self, now: &mut Now, access: &Access<'_>) {
+        if !now.may_settle() {
+            return;
+        }
+        // A failure means that the firmware goes on tracking: that is slower for the VF, and wrong for
+        // nobody, since the next image says anew whether to track.
+        now.stale = false;
+        if let Err(failure) = self.end_tracking(access) {
+            pr_warn!("changes of the state are still tracked: {failure}\n");
+        }
+    }
+
+    fn end_tracking(&self, access: &Access<'_>) -> Result<(), CommandFailure> {
+        let changed = access.execute(&QueryMigrationState {
+            incremental: true,
+            chunk: false,
+        });
+        let changed = match changed {
+            Ok(required) => required.next,
+            // It did not begin.
+            Err(failure) if failure.status() == Some(Status::BadResourceState) => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        let mut scratch = None;
+        if changed > 0 {
+            // CAST: A `usize` has at least 32 bits.
+            let buffer = Buffer::with_capacity(changed as usize)?;
+            let pd = Pd::new(&self.function)?;
+            scratch = Some(Mkey::new(&pd, buffer, Direction::FromDevice)?);
+        }
+        access.execute(&SaveState::cleanup(scratch.as_mut()))?;
+        Ok(())
+    }
+}
+
+impl Now {
+    fn side(&mut self, side: Side) -> &mut bool {
+        match side {
+            Side::Initiator => &mut self.initiator_suspended,
+            Side::Responder => &mut self.responder_suspended,
+        }
+    }
+
+    /// While the responder is suspended, the command would make an image of all.
+    fn may_settle(&self) -> bool {
+        self.stale && !self.responder_suspended
+    }
+}
+
+impl Run for Running {
+    fn run(task: &Task<Self>) {
+        let mut now = task.now.lock();
+        // If the PF is down, so is the tracking.
+        if let Ok(access) = task.function.enter() {
+            task.settle(&mut now, &access);
+        }
+    }
+}
