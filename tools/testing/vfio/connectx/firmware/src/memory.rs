@@ -5,6 +5,7 @@
 use crate::host::DmaError;
 use crate::layout;
 use crate::nic::Nic;
+use crate::object::MAX_PAGES;
 use crate::status::{refuse, Result, Status};
 
 /// Bytes of a page.
@@ -27,6 +28,24 @@ impl Pages {
             .take(count as usize)
             .map(|a| a & !(PAGE as u64 - 1));
         Ok(Self(pages.collect()))
+    }
+
+    /// The same of an array of addresses of blocks of `1 << log` bytes, each of which is pages.
+    pub(crate) fn parse_blocks(array: &[u8], bytes: u64, log: u32) -> Result<Self> {
+        let count = bytes.div_ceil(PAGE as u64);
+        let addresses = layout::quads(array);
+        if (addresses.len() as u64) < bytes.div_ceil(1 << log) {
+            return refuse(Status::BadInputLen, "fewer blocks than the size needs");
+        }
+        if count > MAX_PAGES as u64 {
+            return refuse(Status::ExceedLim, "more memory than the model maps");
+        }
+        let pages = addresses.flat_map(|address| {
+            let block = address & !((1 << log) - 1);
+            (0..1 << log).step_by(PAGE).map(move |at| block + at)
+        });
+        // CAST: No more than the most pages.
+        Ok(Self(pages.take(count as usize).collect()))
     }
 
     /// Where the byte at `offset` is.

@@ -379,3 +379,49 @@ fn damage_is_refused() {
     rig.load(2, &image).unwrap();
     rig.go(2);
 }
+
+#[test]
+fn keys_of_larger_pages() {
+    const LOG: u32 = 16;
+    const BLOCK: u64 = 1 << LOG;
+    let mut rig = Rig::running(&[("image", "300K")], 1);
+    rig.stop(1);
+    let (_, size, _) = rig.query(1, false, false).unwrap();
+    let expected = rig.save(1, false, false, size as usize).unwrap().image;
+    // Apart from each other, and in no order.
+    let count = u64::from(size).div_ceil(BLOCK);
+    let blocks: Vec<u64> = (0..count).map(|i| (4096 - 3 * i) * BLOCK).collect();
+    let pages: Vec<u64> = blocks
+        .iter()
+        .flat_map(|block| (*block..block + BLOCK).step_by(4096))
+        .collect();
+    for page in &pages {
+        rig.machine.lock().memory[0].map(*page);
+    }
+    let pd = rig.number(0, 0x800, 0);
+    let length = count * BLOCK;
+    let key = rig
+        .create_mkey_of_blocks(0, pd, &blocks, LOG, length)
+        .unwrap();
+    let input = rig.save_input(1, false, false, key, size);
+    assert_eq!(rig.raw(0, &input, 16).status(), 0);
+    assert!(count > 4);
+    assert!(
+        rig.peek_pages(0, &pages, expected.len()) == expected,
+        "another image"
+    );
+
+    let refused = |result: Result<u32, u8>| result.unwrap_err();
+    let short = rig.create_mkey_of_blocks(0, pd, &blocks[1..], LOG, length);
+    assert_eq!(refused(short), 0x50, "BAD_INPUT_LEN: a block is missing");
+    let small = rig.create_mkey_of_blocks(0, pd, &blocks, 11, length);
+    assert_eq!(refused(small), 0x03, "BAD_PARAM: 2 KiB");
+    let large = rig.create_mkey_of_blocks(0, pd, &blocks, 31, 17 << 30);
+    assert_eq!(refused(large), 0x50, "BAD_INPUT_LEN: fewer than it says");
+    let vast = rig.create_mkey_of_blocks(0, pd, &[0; 16], 31, 17 << 30);
+    assert_eq!(
+        refused(vast),
+        0x08,
+        "EXCEEDED_LIM: more than the model maps"
+    );
+}

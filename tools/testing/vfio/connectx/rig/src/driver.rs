@@ -446,18 +446,37 @@ impl Rig {
 
     /// A memory key for these pages, for reading and writing.
     pub fn create_mkey(&mut self, f: usize, pd: u32, pages: &[u64]) -> u32 {
-        let output = self.command(f, 0x200, 0, 0x110 + pages.len() * 8, 16, |input| {
+        let length = (pages.len() * PAGE) as u64;
+        let key = self.create_mkey_of_blocks(f, pd, pages, 12, length);
+        key.expect("a key for pages")
+    }
+
+    /// As above, for `length` bytes in blocks of `1 << log` bytes; or the status.
+    pub fn create_mkey_of_blocks(
+        &mut self,
+        f: usize,
+        pd: u32,
+        blocks: &[u64],
+        log: u32,
+        length: u64,
+    ) -> Result<u32, u8> {
+        let outcome = self.command(f, 0x200, 0, 0x110 + blocks.len() * 8, 16, |input| {
             let context = layout::create_mkey_in::memory_key_mkey_entry.of_mut(input);
             mkc::lw.put(context, 1);
             mkc::lr.put(context, 1);
             mkc::access_mode_1_0.put(context, 1);
             mkc::pd.put(context, pd);
-            mkc::len.put(context, (pages.len() * PAGE) as u64);
-            mkc::log_page_size.put(context, 12);
+            mkc::len.put(context, length);
+            mkc::log_page_size.put(context, log);
             mkc::mkey_7_0.put(context, 0x5a);
-            put_pages(layout::create_mkey_in::klm_pas_mtt.of_mut(input), pages);
+            put_pages(layout::create_mkey_in::klm_pas_mtt.of_mut(input), blocks);
         });
-        layout::create_mkey_out::mkey_index.get(&output.unwrap()) << 8 | 0x5a
+        match outcome {
+            Outcome::Output(output) => {
+                Ok(layout::create_mkey_out::mkey_index.get(&output) << 8 | 0x5a)
+            }
+            other => Err(other.status()),
+        }
     }
 }
 

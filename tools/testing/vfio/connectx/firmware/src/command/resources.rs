@@ -13,9 +13,12 @@ use crate::memory::Pages;
 use crate::nic::Nic;
 use crate::object::{Mkey, MAX_PAGES};
 use crate::status::{require, Result, Status};
+use std::ops::RangeInclusive;
 
 /// `access_mode_1_0` of a key with a table of translations.
 const MTT: u32 = 1;
+/// The sizes of its pages, as powers of two.
+const LOG_PAGE: RangeInclusive<u32> = 12..=31;
 
 pub(super) fn alloc_pd(nic: &mut Nic, call: &Call<'_>, output: &mut [u8]) -> Result<Flow> {
     let pd = nic.functions[call.f].objects.pds.add(())?;
@@ -53,10 +56,11 @@ pub(super) fn create_mkey(nic: &mut Nic, call: &Call<'_>, output: &mut [u8]) -> 
         Status::BadParam,
         "the model has memory keys with translations only",
     )?;
+    let log_page = mkc::log_page_size.get(context);
     require(
-        mkc::log_page_size.get(context) == 12,
+        LOG_PAGE.contains(&log_page),
         Status::BadParam,
-        "the model has pages of 4 KiB only",
+        "the model has pages of 4 KiB to 2 GiB only",
     )?;
     let pd = mkc::pd.get(context);
     require(
@@ -82,7 +86,7 @@ pub(super) fn create_mkey(nic: &mut Nic, call: &Call<'_>, output: &mut [u8]) -> 
         writable: mkc::lw.get(context) == 1,
         start,
         length,
-        pages: Pages::parse(create_mkey_in::klm_pas_mtt.of(call.input), length)?,
+        pages: Pages::parse_blocks(create_mkey_in::klm_pas_mtt.of(call.input), length, log_page)?,
     };
     require(
         objects.pages() + mkey.pages.0.len() <= MAX_PAGES,
