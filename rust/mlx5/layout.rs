@@ -19,9 +19,9 @@ macro_rules! layouts {
                 /// In bytes, without an array of any length at the end.
                 pub const SIZE: usize = $bits / 8;
                 /// All of it.
-                pub type Bytes = $crate::layout::Bytes<SIZE>;
-                $(pub const $field: $crate::layout::Field =
-                    $crate::layout::Field::new($first, $width, $bits);)*
+                pub type Bytes = super::super::Bytes<SIZE>;
+                $(pub const $field: super::super::Field =
+                    super::super::Field::new($first, $width, $bits);)*
             }
             #[cfg(not(test))]
             ::kernel::macros::paste! {
@@ -29,7 +29,7 @@ macro_rules! layouts {
                     use $crate::bindings::[<mlx5_ifc_ $name _bits>] as Kernel;
                     assert!(::core::mem::size_of::<Kernel>() == $bits);
                     $(assert!(::core::mem::offset_of!(Kernel, $field) == $first);)*
-                    $(assert!($crate::layout::width(|of: &Kernel| &of.$field) == $width);)*
+                    $(assert!(super::width(|of: &Kernel| &of.$field) == $width);)*
                 };
             }
         )*
@@ -39,6 +39,8 @@ macro_rules! layouts {
 pub mod capability;
 pub mod memory;
 pub mod migration;
+#[cfg(test)]
+mod tests;
 
 /// The size of what the function returns: the bits of a field, where each is a byte.
 #[cfg(not(test))]

@@ -84,3 +84,40 @@ impl Status {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errnos() {
+        // Of `mlx5_core`, by the number of the status.
+        let known = [
+            (0x01, Errno::EIO),
+            (0x02, Errno::EINVAL),
+            (0x03, Errno::EINVAL),
+            (0x04, Errno::EIO),
+            (0x05, Errno::EINVAL),
+            (0x06, Errno::EBUSY),
+            (0x07, Errno::EAGAIN),
+            (0x08, Errno::ENOMEM),
+            (0x09, Errno::EINVAL),
+            (0x0a, Errno::EINVAL),
+            (0x0f, Errno::EAGAIN),
+            (0x10, Errno::EINVAL),
+            (0x30, Errno::EINVAL),
+            (0x40, Errno::EINVAL),
+            (0x50, Errno::EIO),
+            (0x51, Errno::EIO),
+        ];
+        assert_eq!(Status::new(0), None);
+        for number in 1..=u8::MAX {
+            let status = Status::new(number);
+            match known.iter().find(|known| known.0 == number) {
+                Some((_, errno)) => assert_eq!(status.map(Status::errno), Some(*errno)),
+                None => assert_eq!(status, Some(Status::Other(number))),
+            }
+        }
+        assert_eq!(Status::Other(0x77).errno(), Errno::EIO);
+    }
+}

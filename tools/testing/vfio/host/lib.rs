@@ -35,6 +35,15 @@ mod emulated {
 }
 
 #[cfg(test)]
+#[path = "../../../../rust/mlx5"]
+pub mod mlx5 {
+    //! What goes to and comes from the firmware of ConnectX devices.
+
+    pub mod layout;
+    pub mod status;
+}
+
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod document;
