@@ -96,11 +96,11 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused { status, .. } => match status.errno() {
-                Errno::EIO => EIO,
-                Errno::EINVAL => EINVAL,
-                Errno::EBUSY => EBUSY,
-                Errno::EAGAIN => EAGAIN,
-                Errno::ENOMEM => ENOMEM,
+                Errno::Io => EIO,
+                Errno::Invalid => EINVAL,
+                Errno::Busy => EBUSY,
+                Errno::Again => EAGAIN,
+                Errno::NoMemory => ENOMEM,
             },
             Failure::Answer(_) => EIO,
             Failure::Transport(error) => error,

@@ -26,15 +26,19 @@ pub enum Status {
     Other(u8),
 }
 
-/// An errno, by name.
+/// An errno, which a file of `core` alone has no numbers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Errno {
-    EIO,
-    EINVAL,
-    EBUSY,
-    EAGAIN,
-    ENOMEM,
+    /// `EIO`
+    Io,
+    /// `EINVAL`
+    Invalid,
+    /// `EBUSY`
+    Busy,
+    /// `EAGAIN`
+    Again,
+    /// `ENOMEM`
+    NoMemory,
 }
 
 impl Status {
@@ -72,15 +76,15 @@ impl Status {
             | Self::BadIndex
             | Self::BadQpState
             | Self::BadPacket
-            | Self::BadOutstandingCqes => Errno::EINVAL,
-            Self::ResourceBusy => Errno::EBUSY,
-            Self::NotReady | Self::NoResources => Errno::EAGAIN,
-            Self::ExceededLimit => Errno::ENOMEM,
+            | Self::BadOutstandingCqes => Errno::Invalid,
+            Self::ResourceBusy => Errno::Busy,
+            Self::NotReady | Self::NoResources => Errno::Again,
+            Self::ExceededLimit => Errno::NoMemory,
             Self::InternalError
             | Self::BadSystemState
             | Self::BadInputLength
             | Self::BadOutputLength
-            | Self::Other(_) => Errno::EIO,
+            | Self::Other(_) => Errno::Io,
         }
     }
 }
@@ -93,22 +97,22 @@ mod tests {
     fn errnos() {
         // Of `mlx5_core`, by the number of the status.
         let known = [
-            (0x01, Errno::EIO),
-            (0x02, Errno::EINVAL),
-            (0x03, Errno::EINVAL),
-            (0x04, Errno::EIO),
-            (0x05, Errno::EINVAL),
-            (0x06, Errno::EBUSY),
-            (0x07, Errno::EAGAIN),
-            (0x08, Errno::ENOMEM),
-            (0x09, Errno::EINVAL),
-            (0x0a, Errno::EINVAL),
-            (0x0f, Errno::EAGAIN),
-            (0x10, Errno::EINVAL),
-            (0x30, Errno::EINVAL),
-            (0x40, Errno::EINVAL),
-            (0x50, Errno::EIO),
-            (0x51, Errno::EIO),
+            (0x01, Errno::Io),
+            (0x02, Errno::Invalid),
+            (0x03, Errno::Invalid),
+            (0x04, Errno::Io),
+            (0x05, Errno::Invalid),
+            (0x06, Errno::Busy),
+            (0x07, Errno::Again),
+            (0x08, Errno::NoMemory),
+            (0x09, Errno::Invalid),
+            (0x0a, Errno::Invalid),
+            (0x0f, Errno::Again),
+            (0x10, Errno::Invalid),
+            (0x30, Errno::Invalid),
+            (0x40, Errno::Invalid),
+            (0x50, Errno::Io),
+            (0x51, Errno::Io),
         ];
         assert_eq!(Status::new(0), None);
         for number in 1..=u8::MAX {
@@ -118,6 +122,6 @@ mod tests {
                 None => assert_eq!(status, Some(Status::Other(number))),
             }
         }
-        assert_eq!(Status::Other(0x77).errno(), Errno::EIO);
+        assert_eq!(Status::Other(0x77).errno(), Errno::Io);
     }
 }
