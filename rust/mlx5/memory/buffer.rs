@@ -115,7 +115,7 @@ impl Buffer {
             match Block::new(shift, self.len) {
                 Ok(block) => {
                     let len = block.len();
-                    self.blocks.push(block, GFP_KERNEL)?;
+                    self.blocks.push(block, GFP_KERNEL_ACCOUNT)?;
                     self.len += len;
                 }
                 Err(error) => shift = shifts.next().ok_or(error)?,

@@ -96,7 +96,7 @@ pub struct Mkey {
 }
 
 impl Mkey {
-    /// Lets the firmware access `buffer`.
+    /// Lets the firmware access `buffer`, which is freed if that fails.
     ///
     /// # Errors
     ///
