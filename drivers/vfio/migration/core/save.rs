@@ -91,6 +91,8 @@ struct Queue<I> {
     /// Somebody is in `read()`, with this many bytes of an entry in hand.
     reading: bool,
     in_hand: Pending,
+    /// A reader was told that there is data to come (`EAGAIN`), and not yet that there is none.
+    owing: bool,
     /// The last re-initialisation that was told to user space.
     reinits: u32,
     /// User space knows no re-initialisation, so initial data counts as dirty since one.
@@ -277,6 +279,7 @@ impl<B: Backend> SaveFile<B> {
             depth,
             reading: false,
             in_hand: Pending::default(),
+            owing: false,
             reinits: 0,
             initial_is_dirty: false,
             events: 0,

@@ -121,6 +121,7 @@ impl<B: Backend> SaveFile<B> {
             }
             if let Ok(entry) = queue.ready.remove(0) {
                 add(&mut queue.in_hand, entry.initial, entry.len());
+                queue.owing = false;
                 return Ok(Some(entry));
             }
             match queue.stage {
@@ -131,13 +132,15 @@ impl<B: Backend> SaveFile<B> {
             drop(queue);
 
             if this.is_idle()? {
+                this.queue.lock().owing = false;
                 return Err(ENOMSG);
             }
             Self::kick(this)?;
+            let mut queue = this.queue.lock();
             if wait == Wait::No {
+                queue.owing = true;
                 return Err(EAGAIN);
             }
-            let mut queue = this.queue.lock();
             if queue.events != events {
                 continue;
             }
@@ -219,6 +222,8 @@ impl<B: Backend> SaveFile<B> {
         // There will be a chunk unless there is nothing to make; without memory for its buffer,
         // `read()` says so.
         match this.is_idle() {
+            // Who was told to wait for data is told that there is none.
+            Ok(true) if this.queue.lock().owing => events::READABLE,
             Ok(true) => 0,
             _ => match Self::kick(this) {
                 Ok(()) => 0,
