@@ -22,6 +22,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    num::NonZero,
     ops::RangeInclusive,
     ptr::NonNull, //
 };
@@ -109,42 +110,78 @@ pub trait Loggable: device::Operations {
     fn log(&self) -> Option<&Self::Log>;
 }
 
-/// The ranges to log: none is empty, no two overlap, and their order is ascending.
+/// The ranges to log: none is empty, and no two overlap.
 ///
 /// # Invariants
 ///
-/// `next` is null or a node of an interval tree that does not change during `'a`.
-#[derive(Clone)]
+/// `tree` is a valid interval tree of `count` nodes, which nobody else uses during `'a`.
 pub struct Ranges<'a> {
-    next: *mut bindings::interval_tree_node,
-    left: usize,
-    tree: PhantomData<&'a bindings::rb_root_cached>,
+    tree: NonNull<bindings::rb_root_cached>,
+    count: u32,
+    borrow: PhantomData<&'a mut bindings::rb_root_cached>,
 }
 
 impl Ranges<'_> {
     /// # Safety
     ///
-    /// `tree` must be a valid interval tree of `count` nodes, and not change during the life time.
-    unsafe fn from_raw(tree: *mut bindings::rb_root_cached, count: u32) -> Self {
+    /// `tree` must be a valid interval tree of `count` nodes, and nobody else's during the life time.
+    unsafe fn from_raw(tree: NonNull<bindings::rb_root_cached>, count: u32) -> Self {
         // INVARIANT: By the safety requirements.
         Self {
-            // SAFETY: By the safety requirements. All nodes overlap with all there is.
-            next: unsafe { bindings::interval_tree_iter_first(tree, 0, c_ulong::MAX) },
+            tree,
+            count,
+            borrow: PhantomData,
+        }
+    }
+
+    /// The ranges, in ascending order.
+    pub fn iter(&self) -> RangesIter<'_> {
+        // INVARIANT: The tree only changes with an exclusive reference to `self`.
+        RangesIter {
+            // SAFETY: The tree is valid by the type invariants. All nodes overlap with all there is.
+            next: unsafe {
+                bindings::interval_tree_iter_first(self.tree.as_ptr(), 0, c_ulong::MAX)
+            },
             // CAST: The VFIO core takes as many as fit into a page.
-            left: count as usize,
+            left: self.count as usize,
             tree: PhantomData,
+        }
+    }
+
+    /// Makes the ranges at most `most` by joining those with the least between them, which then
+    /// belongs to a range too.
+    pub fn combine(&mut self, most: NonZero<u32>) {
+        if self.count > most.get() {
+            // INVARIANT: The function leaves as many nodes as it is told.
+            // SAFETY: The tree is valid and ours by the type invariants, and has `count` nodes.
+            unsafe {
+                bindings::vfio_combine_iova_ranges(self.tree.as_ptr(), self.count, most.get())
+            };
+            self.count = most.get();
         }
     }
 
     /// Whether each range has a length. The VFIO core does not look at it, so that the end of an
     /// empty range is before its start.
     fn are_valid(&self) -> bool {
-        self.clone()
+        self.iter()
             .all(|range| range.end().wrapping_add(1) != *range.start())
     }
 }
 
-impl Iterator for Ranges<'_> {
+/// The ranges of a [`Ranges`].
+///
+/// # Invariants
+///
+/// `next` is null or a node of an interval tree that does not change during `'a`.
+#[derive(Clone)]
+pub struct RangesIter<'a> {
+    next: *mut bindings::interval_tree_node,
+    left: usize,
+    tree: PhantomData<&'a bindings::rb_root_cached>,
+}
+
+impl Iterator for RangesIter<'_> {
     type Item = RangeInclusive<u64>;
 
     fn next(&mut self) -> Option<RangeInclusive<u64>> {
@@ -163,7 +200,7 @@ impl Iterator for Ranges<'_> {
     }
 }
 
-impl ExactSizeIterator for Ranges<'_> {}
+impl ExactSizeIterator for RangesIter<'_> {}
 
 /// Where to say which memory was written: a bitmap in user memory.
 ///
@@ -246,8 +283,9 @@ impl<T: Loggable, C: 'static> VTable<T, C> {
         from_result(|| {
             // SAFETY: By the safety requirements.
             let log = unsafe { Self::log(device) }?;
+            let tree = NonNull::new(ranges).ok_or(EINVAL)?;
             // SAFETY: By the safety requirements.
-            let ranges = unsafe { Ranges::from_raw(ranges, count) };
+            let ranges = unsafe { Ranges::from_raw(tree, count) };
             // SAFETY: By the safety requirements.
             let wanted = PageSize::try_from(unsafe { *page_size })?;
             if !ranges.are_valid() {

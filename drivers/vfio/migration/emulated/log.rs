@@ -33,10 +33,10 @@ struct Active {
 }
 
 impl Active {
-    fn new(ranges: Ranges<'_>, wanted: PageSize) -> Result<Self> {
-        let shift = dirty::shift(wanted.bytes().trailing_zeros(), ranges.clone());
-        let mut spans = KVec::with_capacity(ranges.len(), GFP_KERNEL_ACCOUNT)?;
-        for span in dirty::spans(shift, ranges) {
+    fn new(ranges: &Ranges<'_>, wanted: PageSize) -> Result<Self> {
+        let shift = dirty::shift(wanted.bytes().trailing_zeros(), ranges.iter());
+        let mut spans = KVec::with_capacity(ranges.iter().len(), GFP_KERNEL_ACCOUNT)?;
+        for span in dirty::spans(shift, ranges.iter()) {
             spans.push(span, GFP_KERNEL_ACCOUNT)?;
         }
         let bits = KVVec::zeroed(dirty::words(&spans, shift), GFP_KERNEL_ACCOUNT)?;
@@ -89,7 +89,7 @@ impl Log {
 impl Operations for Log {
     fn start(&self, ranges: Ranges<'_>, page_size: PageSize) -> Result<PageSize> {
         // Before the lock, which who writes waits for.
-        let new = Active::new(ranges, page_size)?;
+        let new = Active::new(&ranges, page_size)?;
         let chosen = PageSize::try_from(1 << new.shift)?;
         let mut active = self.active.lock();
         if active.is_some() {

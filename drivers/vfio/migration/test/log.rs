@@ -139,8 +139,8 @@ impl Operations for Log {
             .bytes()
             .clamp(*PAGE_SIZES.start(), *PAGE_SIZES.end());
         let page_size = PageSize::try_from(bytes)?;
-        let mut list = KVec::with_capacity(ranges.len(), GFP_KERNEL)?;
-        for range in ranges {
+        let mut list = KVec::with_capacity(ranges.iter().len(), GFP_KERNEL)?;
+        for range in ranges.iter() {
             list.push(range, GFP_KERNEL)?;
         }
         *active = Some(Active {
