@@ -44,6 +44,14 @@ pub mod mlx5 {
 }
 
 #[cfg(test)]
+#[path = "../../../../drivers/vfio/migration/mlx5"]
+mod mlx5_driver {
+    //! The files of the ConnectX driver.
+
+    mod pages;
+}
+
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod document;
