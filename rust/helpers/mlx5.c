@@ -3,6 +3,7 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
+#include <linux/mlx5/qp.h>
 #include "mlx5.h"
 
 /* The device whose DMA the firmware does on behalf of a command of @mdev. */
@@ -54,4 +55,27 @@ void rust_helper_mlx5_dma_sync(struct device *dev, const u64 *addresses, size_t 
 			dma_sync_single_for_device(dev, addresses[i], size,
 						   direction(from_device));
 	}
+}
+
+void rust_helper_mlx5_arm_cq(struct mlx5_core_cq *cq, void __iomem *uar, u32 next)
+{
+	mlx5_cq_arm(cq, MLX5_CQ_DB_REQ_NOT, uar, next);
+}
+
+u32 rust_helper_mlx5_default_timestamps(struct mlx5_core_dev *mdev)
+{
+	return mlx5_get_qp_default_ts(mdev);
+}
+
+/* The queue pair that failed; -1 if it is a queue of another kind. */
+s64 rust_helper_mlx5_eqe_qpn(const struct mlx5_eqe *eqe)
+{
+	if (eqe->data.qp_srq.type != MLX5_EVENT_QUEUE_TYPE_QP)
+		return -1;
+	return be32_to_cpu(eqe->data.qp_srq.qp_srq_n) & 0xffffff;
+}
+
+u16 rust_helper_mlx5_eqe_obj_type(const struct mlx5_eqe *eqe)
+{
+	return be16_to_cpu(eqe->data.obj_change.obj_type);
 }

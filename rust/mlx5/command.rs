@@ -11,6 +11,8 @@
 mod capability;
 mod memory;
 mod migration;
+pub(crate) mod queue;
+pub(crate) mod tracker;
 mod transfer;
 
 pub(crate) use capability::{

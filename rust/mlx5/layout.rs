@@ -39,8 +39,10 @@ macro_rules! layouts {
 pub mod capability;
 pub mod memory;
 pub mod migration;
+pub mod queue;
 #[cfg(test)]
 mod tests;
+pub mod tracker;
 
 /// The size of what the function returns: the bits of a field, where each is a byte.
 #[cfg(not(test))]

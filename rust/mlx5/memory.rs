@@ -11,6 +11,7 @@ mod mkey;
 
 pub use buffer::Buffer;
 pub use mapping::Direction;
+pub(crate) use mapping::Mapping;
 pub use mkey::{
     Mkey,
     Pd, //

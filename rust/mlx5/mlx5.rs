@@ -25,6 +25,7 @@ mod held;
 pub mod layout;
 mod memory;
 mod status;
+pub mod tracker;
 
 pub use command::Failure;
 pub use function::{

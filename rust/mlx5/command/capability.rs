@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     General = 0x00,
     /// `cmd_hca_cap_2`.
     General2 = 0x20,
+    /// `adv_virtualization_cap`.
+    AdvVirtualization = 0x26,
 }
 
 /// What is possible, or what is in force.

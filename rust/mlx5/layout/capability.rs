@@ -12,6 +12,8 @@ layouts! {
     cmd_hca_cap: 0x800 {
         hca_cap_2: 0x20, 0x1;
         vhca_id: 0x30, 0x10;
+        log_max_msg: 0x1c3, 0x5;
+        cqe_version: 0x1fc, 0x4;
         adv_virtualization: 0x579, 0x1;
         migration: 0x68d, 0x1;
     }

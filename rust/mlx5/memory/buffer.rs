@@ -155,7 +155,7 @@ impl Buffer {
         }
     }
 
-    fn at(&self, offset: usize) -> Option<(*mut u8, usize)> {
+    pub(super) fn at(&self, offset: usize) -> Option<(*mut u8, usize)> {
         let next = self.blocks.partition_point(|block| block.start <= offset);
         let block = self.blocks.get(next.checked_sub(1)?)?;
         let inside = offset - block.start;

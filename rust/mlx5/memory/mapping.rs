@@ -13,6 +13,7 @@ use crate::{
     bindings,
     command::Pf, //
 };
+use core::ops::Range;
 use kernel::{
     error::to_result,
     page::PAGE_SHIFT,
@@ -36,18 +37,18 @@ pub enum Direction {
 ///
 /// `addresses` are those of mappings of `1 << shift` bytes each in `direction`, for the device of
 /// `pf`.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     pf: Pf,
     direction: Direction,
     shift: u32,
     addresses: KVVec<u64>,
     /// Mapped memory must not be freed.
-    _buffer: Arc<Buffer>,
+    buffer: Arc<Buffer>,
 }
 
 impl Mapping {
     /// `ENOMEM` if there is no place; `EINVAL` if the buffer is empty.
-    pub(super) fn new(pf: Pf, buffer: &Arc<Buffer>, direction: Direction) -> Result<Self> {
+    pub(crate) fn new(pf: Pf, buffer: &Arc<Buffer>, direction: Direction) -> Result<Self> {
         let granule = buffer.granule().ok_or(EINVAL)?;
         // SAFETY: The PF is there.
         let device = unsafe { bindings::mlx5_dma_device(pf.as_raw()) };
@@ -66,7 +67,7 @@ impl Mapping {
             direction,
             shift,
             addresses: KVVec::with_capacity(buffer.len() >> shift, GFP_KERNEL_ACCOUNT)?,
-            _buffer: buffer.clone(),
+            buffer: buffer.clone(),
         };
         for piece in buffer.pieces(shift) {
             let mut address = 0;
@@ -97,34 +98,56 @@ impl Mapping {
         self.direction
     }
 
-    pub(super) fn shift(&self) -> u32 {
+    pub(crate) fn shift(&self) -> u32 {
         self.shift
     }
 
-    pub(super) fn addresses(&self) -> &[u64] {
+    pub(crate) fn addresses(&self) -> &[u64] {
         &self.addresses
     }
 
     /// The first `bytes` bytes now belong to the device.
-    pub(super) fn give(&self, bytes: usize) {
-        self.sync(bytes, false);
+    pub(crate) fn give(&self, bytes: usize) {
+        self.sync(0..bytes, false);
     }
 
     /// They belong to the CPU again.
     pub(super) fn take(&self, bytes: usize) {
+        self.sync(0..bytes, true);
+    }
+
+    /// What the device wrote to `bytes` can be loaded. The rest still belongs to the device.
+    pub(crate) fn look(&self, bytes: Range<usize>) {
         self.sync(bytes, true);
     }
 
-    fn sync(&self, bytes: usize, for_cpu: bool) {
-        let count = bytes.div_ceil(1 << self.shift).min(self.addresses.len());
+    /// The 64 bits at `offset`, big-endian in memory, whoever it belongs to.
+    pub(crate) fn load(&self, offset: usize) -> Option<u64> {
+        let (address, len) = self.buffer.at(offset)?;
+        if len < size_of::<u64>() || offset % align_of::<u64>() != 0 {
+            return None;
+        }
+        // SAFETY: It is inside the buffer, and blocks are aligned to their size. The device may write
+        // at the same time, as with any memory of a device.
+        Some(u64::from_be(unsafe {
+            address.cast::<u64>().read_volatile()
+        }))
+    }
+
+    fn sync(&self, bytes: Range<usize>, for_cpu: bool) {
+        let blocks = bytes.start >> self.shift..bytes.end.div_ceil(1 << self.shift);
+        let end = blocks.end.min(self.addresses.len());
+        let Some(addresses) = self.addresses.get(blocks.start..end) else {
+            return;
+        };
         // SAFETY: The PF is there.
         let device = unsafe { bindings::mlx5_dma_device(self.pf.as_raw()) };
         // SAFETY: By the type's invariant.
         unsafe {
             bindings::mlx5_dma_sync(
                 device,
-                self.addresses.as_ptr(),
-                count,
+                addresses.as_ptr(),
+                addresses.len(),
                 1 << self.shift,
                 self.direction == Direction::FromDevice,
                 for_cpu,

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completion queues and queue pairs.
+
+layouts! {
+    create_cq_in: 0x880 {
+        cq_context: 0x80, 0x200;
+        pas: 0x880, 0x0;
+    }
+
+    create_cq_out: 0x80 {}
+
+    /// The context of a completion queue.
+    cqc: 0x200 {
+        log_cq_size: 0x63, 0x5;
+        uar_page: 0x68, 0x18;
+        c_eqn_or_apu_element: 0xa0, 0x20;
+        log_page_size: 0xc3, 0x5;
+        dbr_addr: 0x1c0, 0x40;
+    }
+
+    create_qp_in: 0x880 {
+        qpc: 0xc0, 0x740;
+        pas: 0x880, 0x0;
+    }
+
+    create_qp_out: 0x80 {
+        qpn: 0x48, 0x18;
+    }
+
+    destroy_qp_in: 0x80 {
+        qpn: 0x48, 0x18;
+    }
+
+    destroy_qp_out: 0x80 {}
+
+    rst2init_qp_in: 0x880 {
+        qpn: 0x48, 0x18;
+        qpc: 0xc0, 0x740;
+    }
+
+    rst2init_qp_out: 0x80 {}
+
+    init2rtr_qp_in: 0x880 {
+        qpn: 0x48, 0x18;
+        qpc: 0xc0, 0x740;
+    }
+
+    init2rtr_qp_out: 0x80 {}
+
+    rtr2rts_qp_in: 0x880 {
+        qpn: 0x48, 0x18;
+        qpc: 0xc0, 0x740;
+    }
+
+    rtr2rts_qp_out: 0x80 {}
+
+    /// The context of a queue pair.
+    qpc: 0x740 {
+        st: 0x8, 0x8;
+        pm_state: 0x13, 0x2;
+        pd: 0x28, 0x18;
+        mtu: 0x40, 0x3;
+        log_msg_max: 0x43, 0x5;
+        log_rq_size: 0x49, 0x4;
+        log_rq_stride: 0x4d, 0x3;
+        no_sq: 0x50, 0x1;
+        ts_format: 0x58, 0x2;
+        uar_page: 0x68, 0x18;
+        user_index: 0x88, 0x18;
+        log_page_size: 0xa3, 0x5;
+        remote_qpn: 0xa8, 0x18;
+        primary_address_path: 0xc0, 0x160;
+        retry_count: 0x38d, 0x3;
+        rnr_retry: 0x390, 0x3;
+        rre: 0x490, 0x1;
+        rwe: 0x491, 0x1;
+        min_rnr_nak: 0x4a3, 0x5;
+        cqn_rcv: 0x4e8, 0x18;
+        dbr_addr: 0x500, 0x40;
+        rq_type: 0x565, 0x3;
+    }
+
+    /// Where the other end of a queue pair is.
+    ads: 0x160 {
+        fl: 0x0, 0x1;
+        ack_timeout: 0x40, 0x5;
+        vhca_port_num: 0x128, 0x8;
+    }
+}
