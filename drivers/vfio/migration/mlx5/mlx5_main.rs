@@ -14,12 +14,16 @@
 //! 1. `Running::now`: how much the VF runs, held over commands.
 //! 2. `Mlx5::pd`: the protection domain of a session, held over the command that makes it.
 //! 3. `Pool::unused`.
+//!
+//! `Log::active` is alone: it is held over commands, by who starts or stops the DMA log.
 
 #![crate_name = "vfio_migration_mlx5"]
 
 mod backend;
 mod landing;
+mod log;
 mod memory;
+mod pages;
 mod running;
 mod save;
 
@@ -34,12 +38,10 @@ use kernel::{
     pci,
     prelude::*, //
 };
+use log::Log;
 use mlx5::Function;
 use vfio::{
-    log::{
-        Loggable,
-        Unsupported, //
-    },
+    log::Loggable,
     pci::{
         Adapter,
         DeviceId,
@@ -119,6 +121,7 @@ impl kernel::InPlaceModule for Module {
 /// One VF.
 struct Vf {
     migration: Option<Pin<KBox<Migration<Mlx5>>>>,
+    log: Option<Pin<KBox<Log>>>,
 }
 
 impl vfio::device::Operations for Vf {
@@ -131,10 +134,10 @@ impl vfio::device::Operations for Vf {
 }
 
 impl Loggable for Vf {
-    type Log = Unsupported;
+    type Log = Log;
 
-    fn log(&self) -> Option<&Unsupported> {
-        None
+    fn log(&self) -> Option<&Log> {
+        self.log.as_deref()
     }
 }
 
@@ -160,14 +163,22 @@ impl Vf {
             Ok(function) => function,
             Err(reason) => {
                 dev_info!(device.as_ref(), "does not migrate: {reason}\n");
-                return Ok(Self { migration: None });
+                return Ok(Self {
+                    migration: None,
+                    log: None,
+                });
             }
+        };
+        let log = match function.capabilities().tracker {
+            true => Some(KBox::pin_init(Log::new(function.clone()), GFP_KERNEL_ACCOUNT)?),
+            false => None,
         };
         let queue = Queue::new(c"vfio_migration_mlx5")?;
         let backend = Mlx5::new(function, Settings::from_parameters()?, queue.clone())?;
         let migration = Migration::new(device.as_ref(), backend, queue)?;
         Ok(Self {
             migration: Some(KBox::pin_init(migration, GFP_KERNEL)?),
+            log,
         })
     }
 }

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMA logging by the firmware's page tracker.
+//!
+//! The log belongs to the PF: a reset of the function does not end it, the last close does, and so
+//! does the PF when it goes down. After an error it gives nothing until it is stopped and started.
+//!
+//! Locks: `active` is held to start and to stop, which is for as long as commands take. A report
+//! holds none while it waits for the firmware, or accesses user memory.
+
+use crate::pages::{
+    self,
+    Kept, //
+};
+use core::{
+    num::NonZero,
+    ops::RangeInclusive, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+use mlx5::{
+    tracker::{
+        Limits,
+        Parameters,
+        Tracker, //
+    },
+    Function, //
+};
+use vfio::{
+    busy::Busy,
+    log::{
+        Operations,
+        PageSize,
+        Ranges,
+        Report, //
+    },
+};
+
+/// Bytes of the buffer for messages, if that is not too few messages.
+const BUFFER_SHIFT: u32 = 21;
+/// The least and the most messages that there is room for.
+const QUEUE_SHIFTS: core::ops::RangeInclusive<u32> = 2..=15;
+/// How many pages are taken from a message at once.
+const BATCH: usize = 512;
+
+/// A log that is active.
+#[pin_data]
+struct Active {
+    tracker: Tracker,
+    page_shift: u32,
+    /// From the first to the last address that is logged.
+    hull: RangeInclusive<u64>,
+    reporter: Busy,
+    #[pin]
+    reporting: Mutex<Reporting>,
+}
+
+/// What only who reports uses.
+struct Reporting {
+    taken: bool,
+    kept: Kept,
+}
+
+impl Active {
+    fn new(
+        function: &Function,
+        mut ranges: Ranges<'_>,
+        page_size: PageSize,
+    ) -> Result<impl PinInit<Self, Error>> {
+        let limits = Limits::new(&function.enter()?)?;
+        let sizes = pages::Limits {
+            page: limits.page,
+            message: limits.message,
+            space: limits.space,
+        };
+        let page_shift = sizes
+            .page_shift(page_size.bytes().trailing_zeros())
+            .ok_or(EOPNOTSUPP)?;
+        let message_shift = sizes.message_shift().ok_or(EOPNOTSUPP)?;
+        let most = NonZero::new(limits.ranges).ok_or(EOPNOTSUPP)?;
+
+        ranges.combine(most);
+        let whole = ranges.iter().map(|range| pages::whole(range, page_shift));
+        let mut list = KVec::with_capacity(whole.len(), GFP_KERNEL_ACCOUNT)?;
+        for run in pages::runs(whole) {
+            list.push(run, GFP_KERNEL_ACCOUNT)?;
+        }
+        let parameters = Parameters {
+            page_shift,
+            message_shift,
+            space_shift: sizes.space_shift(list.iter().cloned()).ok_or(EOPNOTSUPP)?,
+            queue_shift: BUFFER_SHIFT
+                .saturating_sub(message_shift)
+                .clamp(*QUEUE_SHIFTS.start(), *QUEUE_SHIFTS.end()),
+        };
+        let (Some(first), Some(last)) = (list.first(), list.last()) else {
+            return Err(EINVAL);
+        };
+        let hull = *first.start()..=*last.end();
+        let tracker = Tracker::new(function, &parameters, &list)?;
+        Ok(try_pin_init!(Self {
+            tracker,
+            page_shift,
+            hull,
+            reporter: Busy::new(),
+            reporting <- new_mutex!(
+                Reporting { taken: false, kept: Kept::new() },
+                "vfio_migration_mlx5::Log::reporting"
+            ),
+        }? Error))
+    }
+
+    /// Waits until nobody else reports.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` if the thread is killed.
+    fn turn(&self) -> Result<Turn<'_>> {
+        loop {
+            let mut reporting = self.reporting.lock();
+            if !reporting.taken {
+                reporting.taken = true;
+                self.reporter.begin();
+                return Ok(Turn(self));
+            }
+            drop(reporting);
+            self.reporter.wait()?;
+        }
+    }
+
+    fn report(&self, report: &mut Report<'_>) -> Result {
+        let turn = self.turn()?;
+        let range = report.range();
+        if let Some(asked) =
+            pages::common(&pages::whole(range.clone(), self.page_shift), &self.hull)
+        {
+            let mut batch = KVec::from_elem(0, BATCH, GFP_KERNEL_ACCOUNT)?;
+            let mut messages = self.tracker.report(&asked)?;
+            while let Some(count) = messages.next(&mut batch)? {
+                let found = batch.iter().take(count);
+                for run in
+                    pages::runs(found.map(|page| pages::whole(*page..=*page, self.page_shift)))
+                {
+                    turn.with(|kept| kept.add_outside(&run, &range));
+                    report.set(run);
+                }
+            }
+        }
+        // What was kept of earlier reports goes last: if the report fails it is still there.
+        let (mut first, last) = range.into_inner();
+        while let Some(piece) = turn.with(|kept| kept.take(&(first..=last))) {
+            let end = *piece.end();
+            report.set(piece);
+            if end == last {
+                break;
+            }
+            // OVERFLOW: The piece ends before the report does.
+            first = end + 1;
+        }
+        Ok(())
+    }
+}
+
+/// The turn to report.
+struct Turn<'a>(&'a Active);
+
+impl Turn<'_> {
+    fn with<R>(&self, f: impl FnOnce(&mut Kept) -> R) -> R {
+        f(&mut self.0.reporting.lock().kept)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.reporting.lock().taken = false;
+        self.0.reporter.end();
+    }
+}
+
+/// The log of one device.
+#[pin_data]
+pub(crate) struct Log {
+    function: Function,
+    #[pin]
+    active: Mutex<Option<Arc<Active>>>,
+}
+
+impl Log {
+    /// A log that is not active, of a function whose firmware has a page tracker.
+    pub(crate) fn new(function: Function) -> impl PinInit<Self> {
+        pin_init!(Self {
+            function,
+            active <- new_mutex!(None, "vfio_migration_mlx5::Log::active"),
+        })
+    }
+}
+
+impl Operations for Log {
+    fn start(&self, ranges: Ranges<'_>, page_size: PageSize) -> Result<PageSize> {
+        let mut active = self.active.lock();
+        if active.is_some() {
+            return Err(EBUSY);
+        }
+        let new = Active::new(&self.function, ranges, page_size)?;
+        let new = Arc::pin_init(new, GFP_KERNEL_ACCOUNT)?;
+        let chosen = PageSize::try_from(1 << new.page_shift)?;
+        *active = Some(new);
+        Ok(chosen)
+    }
+
+    fn stop(&self) {
+        let mut active = self.active.lock();
+        if let Some(old) = active.take() {
+            // Not when the last reporter leaves: the next log may begin now.
+            old.tracker.end();
+        }
+    }
+
+    fn read_and_clear(&self, report: &mut Report<'_>) -> Result {
+        let active = self.active.lock().clone();
+        active.ok_or(EINVAL)?.report(report)
+    }
+}
