@@ -170,7 +170,10 @@ impl Vf {
             }
         };
         let log = match function.capabilities().tracker {
-            true => Some(KBox::pin_init(Log::new(function.clone()), GFP_KERNEL_ACCOUNT)?),
+            true => Some(KBox::pin_init(
+                Log::new(function.clone()),
+                GFP_KERNEL_ACCOUNT,
+            )?),
             false => None,
         };
         let queue = Queue::new(c"vfio_migration_mlx5")?;
