@@ -352,7 +352,9 @@ fn memory_keys_that_make_no_sense() {
     assert_eq!(key(1, pd, 0x1000, u64::MAX, 2, 12), BAD_PARAM);
     assert_eq!(key(1, pd, 0, 0, 2, 12), BAD_PARAM);
     assert_eq!(key(0, pd, 0, 0x2000, 2, 12), BAD_PARAM);
-    assert_eq!(key(1, pd, 0, 0x2000, 2, 13), BAD_PARAM);
+    assert_eq!(key(1, pd, 0, 0x2000, 1, 13), 0);
+    assert_eq!(key(1, pd, 0, 0x2000, 2, 11), BAD_PARAM);
+    assert_eq!(key(1, pd, 0, 0x2000, 2, 32), BAD_PARAM);
     assert_eq!(key(1, pd + 1, 0, 0x2000, 2, 12), BAD_RES);
 }
 
