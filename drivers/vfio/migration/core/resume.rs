@@ -388,9 +388,7 @@ impl<B: Backend> Run for ResumeFile<B> {
             drop(gate);
 
             let result = match &*task.loader.lock() {
-                Some(backend) => {
-                    backend.load_image(&mut landed.landing, landed.position, landed.len)
-                }
+                Some(backend) => backend.load_image(&mut landed.landing, landed.end, landed.len),
                 None => Err(ENODEV),
             };
             if let (Err(error), Some(session)) = (result, &mut *task.session.lock()) {

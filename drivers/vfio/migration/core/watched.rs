@@ -192,10 +192,10 @@ impl<B: Backend> Watched<B> {
         Ok(())
     }
 
-    /// Hands on an image that has landed: `len` bytes from byte `position` of the stream on.
-    pub(crate) fn load_image(&self, image: &mut B::Landing, position: u64, len: usize) -> Result {
+    /// Hands on an image that has landed: `len` bytes before byte `end` of the stream.
+    pub(crate) fn load_image(&self, image: &mut B::Landing, end: u64, len: usize) -> Result {
         let start = Instant::now();
-        self.call_kept(Call::Load, position, |backend| backend.load_image(image))?;
+        self.call_kept(Call::Load, end, |backend| backend.load_image(image))?;
         self.monitor
             .chunk(self.session, None, len, false, since(start));
         Ok(())

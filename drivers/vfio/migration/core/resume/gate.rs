@@ -22,8 +22,8 @@ const BOUNCE_SIZE: usize = 64 * 1024;
 /// An image that has landed.
 pub(super) struct Landed<L> {
     pub(super) landing: L,
-    /// The byte of the stream with which it begins.
-    pub(super) position: u64,
+    /// The byte of the stream that comes after it.
+    pub(super) end: u64,
     pub(super) len: usize,
 }
 
@@ -190,12 +190,11 @@ impl<'a, B: Backend> Writer<'a, B> {
     /// The record in the image is whole: `len` bytes before byte `end` of the stream.
     pub(super) fn whole(&mut self, end: u64, len: usize) {
         debug_assert!(self.hands.whole.is_none());
-        self.hands.whole = self.hands.landing.take().map(|landing| Landed {
-            landing,
-            // CAST: The bytes are of the stream.
-            position: end - len as u64,
-            len,
-        });
+        self.hands.whole = self
+            .hands
+            .landing
+            .take()
+            .map(|landing| Landed { landing, end, len });
     }
 
     /// Has the whole record loaded, if there is one.
