@@ -18,10 +18,7 @@ mod stats;
 pub(crate) use call::Call;
 
 use crate::{
-    backend::{
-        Failure,
-        Phase, //
-    },
+    backend::Phase,
     protocol::{
         fsm::{
             Arc as StateArc,
@@ -36,7 +33,10 @@ use errors::{
     Entry,
     Errors, //
 };
-use fault::Point;
+use fault::{
+    Fault,
+    Point, //
+};
 use kernel::{
     prelude::*,
     str::CString,
@@ -130,7 +130,7 @@ impl Monitor {
     /// What is to go wrong with a call whose data begins at byte `position` of the stream; takes as
     /// long as the call is to take longer.
     #[inline]
-    pub(crate) fn fault(&self, call: Call, position: u64) -> Option<Failure> {
+    pub(crate) fn fault(&self, call: Call, position: u64) -> Option<Fault> {
         let point = self.points.get(call.index())?;
         if !point.is_armed() {
             return None;

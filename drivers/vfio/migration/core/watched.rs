@@ -4,7 +4,7 @@
 //!
 //! Every call of a backend that does something passes here: it is measured, its failure is noted,
 //! and it can be made to fail or to take longer ([`crate::monitor`]). A call that is made to fail does
-//! not reach the backend.
+//! not reach the backend, unless that is asked for.
 
 use crate::{
     backend::{
@@ -91,13 +91,21 @@ impl<B: Backend> Watched<B> {
         position: u64,
         act: impl FnOnce(&B) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if let Some(failure) = self.monitor.fault(call, position) {
-            self.monitor.error(call.name(), failure.error(), "injected");
-            return Err(failure);
+        let act = || {
+            act(&self.backend).inspect_err(|failure| {
+                self.monitor.error(call.name(), failure.error(), "backend");
+            })
+        };
+        let Some(fault) = self.monitor.fault(call, position) else {
+            return act();
+        };
+        if fault.done {
+            // What it makes is gone, as if it had failed halfway.
+            act()?;
         }
-        act(&self.backend).inspect_err(|failure| {
-            self.monitor.error(call.name(), failure.error(), "backend");
-        })
+        let error = fault.failure.error();
+        self.monitor.error(call.name(), error, "injected");
+        Err(fault.failure)
     }
 
     /// A call that has nothing to do with the state of the device, or keeps it.

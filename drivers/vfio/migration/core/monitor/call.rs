@@ -114,6 +114,10 @@ impl Call {
         Ways {
             kept,
             lost,
+            done: matches!(
+                self,
+                Call::Arc(StateArc::ResumingToStop) | Call::Load | Call::Save
+            ),
             position: matches!(self, Call::Load | Call::Save),
         }
     }

@@ -70,10 +70,17 @@ impl Point {
     }
 }
 
+/// A call fails.
+pub(crate) struct Fault {
+    pub(crate) failure: Failure,
+    /// It reaches the backend first.
+    pub(crate) done: bool,
+}
+
 impl Action {
     /// Waits as long as it says; returns the failure, if it is one.
     #[cold]
-    pub(crate) fn perform(self) -> Option<Failure> {
+    pub(crate) fn perform(self) -> Option<Fault> {
         let start = Instant::<Monotonic>::now();
         let delay = Delta::from_micros(i64::from(self.delay_us));
         // Where ticks are late, as in a busy VM, a long sleep ends before its time.
@@ -86,9 +93,12 @@ impl Action {
         }
         let (kind, errno) = self.failure?;
         let error = Error::from_errno(-i32::from(errno));
-        Some(match kind {
-            Kind::Kept => Failure::Kept(error),
-            Kind::Lost => Failure::Lost(error),
+        Some(Fault {
+            failure: match kind {
+                Kind::Kept => Failure::Kept(error),
+                Kind::Lost => Failure::Lost(error),
+            },
+            done: self.done,
         })
     }
 }

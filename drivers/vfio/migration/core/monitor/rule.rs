@@ -2,8 +2,8 @@
 
 //! Rules by which calls of a backend fail, or take longer: their text, and when they apply.
 //!
-//! A rule is a line of `KEY=VALUE`. It says what happens (`errno`, `kind`, `delay_us`) and to which
-//! calls (`after`, `at`, `times`); it counts from when it was made. Like the protocol, this uses
+//! A rule is a line of `KEY=VALUE`. It says what happens (`errno`, `kind`, `done`, `delay_us`) and to
+//! which calls (`after`, `at`, `times`); it counts from when it was made. Like the protocol, this uses
 //! `core::` only.
 
 use core::fmt;
@@ -29,6 +29,9 @@ pub(crate) struct Ways {
     pub(crate) kept: bool,
     /// By an error that loses the device.
     pub(crate) lost: bool,
+    /// By an error that keeps the state, though what the call is for was done: whoever gets it
+    /// cannot tell, as nothing but a reset, or the end of the session, comes next.
+    pub(crate) done: bool,
     /// The call has a position in the stream.
     pub(crate) position: bool,
 }
@@ -42,8 +45,10 @@ pub(crate) struct Invalid;
 pub(crate) struct Action {
     /// How long it takes before anything else, in microseconds.
     pub(crate) delay_us: u32,
-    /// How it fails, and with which error number, instead of reaching the backend.
+    /// How it fails, and with which error number.
     pub(crate) failure: Option<(Kind, u16)>,
+    /// It reaches the backend before it fails, as if that had failed halfway.
+    pub(crate) done: bool,
 }
 
 /// A rule, and what has come of it.
@@ -68,13 +73,15 @@ impl Rule {
         if text.is_empty() || text == "off" {
             return Ok(None);
         }
-        let (mut errno, mut kind, mut delay_us) = (None, None, None);
+        let (mut errno, mut kind, mut done, mut delay_us) = (None, None, None, None);
         let (mut after, mut at, mut times) = (None, None, None);
         for word in text.split_ascii_whitespace() {
             match word.split_once('=').ok_or(Invalid)? {
                 ("errno", value) => once(&mut errno, value.parse().ok())?,
                 ("kind", "kept") => once(&mut kind, Some(Kind::Kept))?,
                 ("kind", "lost") => once(&mut kind, Some(Kind::Lost))?,
+                ("done", "0") => once(&mut done, Some(false))?,
+                ("done", "1") => once(&mut done, Some(true))?,
                 ("delay_us", value) => once(&mut delay_us, value.parse().ok())?,
                 ("after", value) => once(&mut after, value.parse().ok())?,
                 ("at", value) => once(&mut at, value.parse().ok())?,
@@ -83,22 +90,24 @@ impl Rule {
             }
         }
         let failure = match errno {
-            None if kind.is_some() => return Err(Invalid),
+            None if kind.is_some() || done.is_some() => return Err(Invalid),
             None => None,
             Some(errno) => {
                 let default = if ways.kept { Kind::Kept } else { Kind::Lost };
                 Some((kind.unwrap_or(default), errno))
             }
         };
+        let done = done.unwrap_or(false);
         let possible = match failure {
             None => true,
             Some((_, errno)) if !(1..ERRNO_END).contains(&errno) => false,
-            Some((Kind::Kept, _)) => ways.kept,
+            Some((Kind::Kept, _)) => ways.kept && (ways.done || !done),
             Some((Kind::Lost, _)) => ways.lost,
         };
         let action = Action {
             delay_us: delay_us.unwrap_or(0),
             failure,
+            done,
         };
         if !possible
             || action.delay_us > DELAY_MAX_US
@@ -147,7 +156,11 @@ impl fmt::Display for Rule {
                 Kind::Kept => "kept",
                 Kind::Lost => "lost",
             };
-            write!(f, "errno={errno} kind={kind} ")?;
+            write!(
+                f,
+                "errno={errno} kind={kind} done={} ",
+                u8::from(self.action.done)
+            )?;
         }
         write!(f, "delay_us={} after={}", self.action.delay_us, self.after)?;
         if let Some(at) = self.at {
@@ -168,6 +181,7 @@ mod tests {
     const ALL: Ways = Ways {
         kept: true,
         lost: true,
+        done: true,
         position: true,
     };
 
@@ -197,14 +211,21 @@ mod tests {
     #[test]
     fn a_rule_says_what_happens() {
         let rows = [
-            ("errno=5", 0, KEPT_EIO),
-            ("kind=lost errno=19\n", 0, Some((Kind::Lost, 19))),
-            ("delay_us=7", 7, None),
-            ("delay_us=7\tkind=kept errno=5", 7, KEPT_EIO),
+            ("errno=5", 0, KEPT_EIO, false),
+            ("kind=lost errno=19\n", 0, Some((Kind::Lost, 19)), false),
+            ("delay_us=7", 7, None, false),
+            ("delay_us=7\tkind=kept errno=5 done=0", 7, KEPT_EIO, false),
+            ("done=1 kind=lost errno=19", 0, Some((Kind::Lost, 19)), true),
+            ("errno=5 done=1", 0, KEPT_EIO, true),
         ];
-        for (text, delay_us, failure) in rows {
+        for (text, delay_us, failure, done) in rows {
             let action = rule(text).and_then(|mut rule| rule.next(0));
-            assert_eq!(action, Some(Action { delay_us, failure }));
+            let wanted = Action {
+                delay_us,
+                failure,
+                done,
+            };
+            assert_eq!(action, Some(wanted));
         }
     }
 
@@ -238,6 +259,9 @@ mod tests {
             "errno=512",
             "errno=5 errno=5",
             "kind=lost",
+            "done=1",
+            "delay_us=5 done=1",
+            "errno=5 done=2",
             "errno=5 kind=broken",
             "errno=5, times=1",
             "after=3",
@@ -256,6 +280,7 @@ mod tests {
         let none = Ways {
             kept: false,
             lost: false,
+            done: false,
             position: false,
         };
         assert_eq!(Rule::parse("errno=5", none), Err(Invalid));
@@ -265,6 +290,9 @@ mod tests {
         let kept = Ways { kept: true, ..none };
         assert!(Rule::parse("errno=5", kept).is_ok());
         assert_eq!(Rule::parse("errno=5 kind=lost", kept), Err(Invalid));
+        assert_eq!(Rule::parse("errno=5 done=1", kept), Err(Invalid));
+        let done = Ways { done: true, ..kept };
+        assert!(Rule::parse("errno=5 done=1", done).is_ok());
 
         let lost = Ways { lost: true, ..none };
         let mut rule = Rule::parse("errno=5", lost).ok().flatten();
