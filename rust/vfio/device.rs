@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    debugfs::Dir,
     migration, //
 };
 use core::{
@@ -32,6 +33,9 @@ pub trait Operations: Sized + Send + Sync + 'static {
 
     /// The migration half.
     fn migration(&self) -> &Self::Migration;
+
+    /// As [`migration::Operations::registered`], for what is of interest beside the migration.
+    fn registered<'a>(&'a self, _dir: &Dir<'a>) {}
 }
 
 /// A `struct vfio_device` (or a structure that begins with one, `C`) and the driver's data.

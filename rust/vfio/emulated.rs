@@ -543,6 +543,7 @@ impl<T: Operations> Registration<T> {
         // dropped by `release`, which comes after it is unregistered.
         if let Some(dir) = unsafe { Dir::of_device(device.as_raw()) } {
             device.data().driver.migration().registered(&dir);
+            device.data().driver.registered(&dir);
         }
         // INVARIANT: The device is registered.
         Ok(Self(device))

@@ -153,6 +153,7 @@ impl<T: Driver> Adapter<T> {
             // is dropped by `release`, which comes after it is unregistered.
             if let Some(dir) = unsafe { Dir::of_device(device.as_raw()) } {
                 device.data().migration().registered(&dir);
+                device.data().registered(&dir);
             }
             // The reference belongs to the driver data, until `remove`.
             device.into_raw();

@@ -13,13 +13,15 @@ use kernel::{
         new_mutex,
         Mutex, //
     },
-    uaccess::UserSliceReader,
 };
-use vfio::log::{
-    Operations,
-    PageSize,
-    Ranges,
-    Report, //
+use vfio::{
+    debugfs,
+    log::{
+        Operations,
+        PageSize,
+        Ranges,
+        Report, //
+    }, //
 };
 
 /// The page sizes that the log can tell apart.
@@ -93,9 +95,11 @@ impl Log {
             active <- new_mutex!(None, "vfio_migration_test::Log"),
         })
     }
+}
 
-    /// The file, read.
-    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+#[vtable]
+impl debugfs::File for Log {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let active = self.active.lock();
         let Some(active) = &*active else {
             return writeln!(f, "inactive");
@@ -110,12 +114,7 @@ impl Log {
         Ok(())
     }
 
-    /// The file, written.
-    pub(crate) fn store(&self, reader: &mut UserSliceReader) -> Result {
-        let mut text = [0; 64];
-        let text = text.get_mut(..reader.len()).ok_or(EINVAL)?;
-        reader.read_slice(text)?;
-        let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
+    fn store(&self, text: &str) -> Result {
         let mut numbers = text.split_whitespace().map(|n| n.parse::<u64>());
         let (Some(Ok(first)), Some(Ok(last)), None) =
             (numbers.next(), numbers.next(), numbers.next())

@@ -10,15 +10,14 @@ mod log;
 
 use backend::Memory;
 use kernel::{
-    debugfs,
     device,
     device_id::IdTable,
     pci,
-    prelude::*,
-    str::CString, //
+    prelude::*, //
 };
 use log::Log;
 use vfio::{
+    debugfs::Dir,
     log::Loggable,
     pci::{
         DeviceId,
@@ -42,8 +41,7 @@ struct Vf {
     #[pin]
     migration: Migration<Memory>,
     #[pin]
-    log: debugfs::File<Log>,
-    _dir: debugfs::Dir,
+    log: Log,
 }
 
 impl vfio::device::Operations for Vf {
@@ -52,6 +50,10 @@ impl vfio::device::Operations for Vf {
 
     fn migration(&self) -> &Migration<Memory> {
         &self.migration
+    }
+
+    fn registered<'a>(&'a self, dir: &Dir<'a>) {
+        dir.file(c"log", &self.log);
     }
 }
 
@@ -80,13 +82,9 @@ impl Driver for Vf {
         pin_init::pin_init_scope(move || {
             let queue = Queue::new(c"vfio_migration_test_pci")?;
             let backend = Memory::new()?;
-            let name =
-                CString::try_from_fmt(fmt!("vfio_migration_test_pci-{}", device.as_ref().name()))?;
-            let dir = debugfs::Dir::new(&name);
             Ok(try_pin_init!(Self {
                 migration <- Migration::new(device.as_ref(), backend, queue)?,
-                log <- dir.read_write_callback_file(c"log", Log::new(), &Log::show, &Log::store),
-                _dir: dir.clone(),
+                log <- Log::new(),
             }? Error))
         })
     }

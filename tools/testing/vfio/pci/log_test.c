@@ -7,6 +7,7 @@
 
 #include "kselftest_harness.h"
 #include "lib/log.h"
+#include "lib/monitor.h"
 #include "lib/system.h"
 
 FIXTURE(log) {
@@ -18,8 +19,7 @@ FIXTURE(log) {
 FIXTURE_SETUP(log)
 {
 	mig_open(&self->dev);
-	snprintf(self->file, sizeof(self->file),
-		 "/sys/kernel/debug/vfio_migration_test_pci-%s/log", self->dev.name);
+	mon_path(&self->dev, "log", self->file, sizeof(self->file));
 }
 
 FIXTURE_TEARDOWN(log)

@@ -7,12 +7,13 @@
 
 #include "engine.h"
 #include "log.h"
+#include "monitor.h"
 #include "system.h"
 
 /* vfio_migration_test_pci has no DMA of its own: what is written to this file is a write of it. */
 static void test_pci_file(const struct mig_device *dev, char *path, size_t size)
 {
-	snprintf(path, size, "/sys/kernel/debug/vfio_migration_test_pci-%s/log", dev->name);
+	mon_path(dev, "log", path, size);
 }
 
 static int test_pci_write(const struct mig_device *dev, __u64 iova, __u64 length)
