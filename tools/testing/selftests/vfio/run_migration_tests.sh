@@ -8,17 +8,19 @@ usage() {
 	cat <<'EOF'
 usage: run_migration_tests.sh [-b DIR] [-m MODE] [-s BYTES] [-t TEST]... DEVICE...
   DEVICE   emulated: every type of the vfio_migration_emulated driver
+           emulated-TYPE: that one, e.g. emulated-full
            mtty: every type of the kernel's mtty sample
            abi: no device, only the tests of the uapi header
            a path in sysfs: that device, e.g. /sys/bus/mdev/devices/UUID
   -b DIR   the test programs are in DIR (default: beside this script)
   -m MODE  open devices by cdev (default) or group
   -s BYTES load vfio_migration_emulated with this state_size
-  -t TEST  only this program, e.g. vfio_migration_fsm_test; may be repeated
+  -t TEST  only this program, e.g. vfio_migration_fsm_test; may be repeated. Without it all,
+           or with -m group those in which it matters how the device was opened
 
 The tests a driver of the kernel is known to fail are in known-failures/DRIVER. They must
 fail: then they count as passed. VFIO_MIGRATION_SEED seeds what is random, and
-VFIO_MIGRATION_ROUNDS is how often tests do what they could do for ever.
+VFIO_MIGRATION_ROUNDS is how often tests do what they could do for ever, or with % which part.
 EOF
 }
 
@@ -40,7 +42,10 @@ if [ $# = 0 ]; then
 	usage >&2
 	exit 2
 fi
-if [ ${#tests[@]} = 0 ]; then
+if [ ${#tests[@]} = 0 ] && [ "$mode" = group ]; then
+	# Those in which it matters how the device was opened.
+	tests=(vfio_migration_{state,reset,race,log,device,dma}_test)
+elif [ ${#tests[@]} = 0 ]; then
 	tests=(vfio_migration_{feature,state,refusal,fsm,stream,shared}_test
 	       vfio_migration_{resume,hostile,memory,precopy,reset,race}_test
 	       vfio_migration_{log,fault,inject,device,carry,trace}_test)
@@ -183,7 +188,7 @@ types() { # WORD...
 	done
 }
 
-run_emulated() {
+run_emulated() { # WORD...
 	local folder found=()
 
 	driver=vfio_migration_emulated list=
@@ -194,8 +199,8 @@ run_emulated() {
 	else
 		modprobe vfio_migration_emulated
 	fi
-	mapfile -t found < <(types stop_copy p2p pre_copy full)
-	[ ${#found[@]} = 4 ] || result "not ok" emulated "${#found[@]} of 4 types found"
+	mapfile -t found < <(types "$@")
+	[ ${#found[@]} = $# ] || result "not ok" emulated "${#found[@]} of $# types found"
 	for folder in "${found[@]}"; do
 		run_type "$folder" /sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1
 	done
@@ -220,7 +225,8 @@ modprobe iommufd
 echo "TAP version 13"
 for device; do
 	case $device in
-	emulated) run_emulated ;;
+	emulated) run_emulated stop_copy p2p pre_copy full ;;
+	emulated-*) run_emulated "${device#emulated-}" ;;
 	mtty) run_mtty ;;
 	abi)
 		driver='' list=''

@@ -161,6 +161,7 @@ static void *race_move(void *arg)
 /* Until each party did its part, on a machine of any speed, but not for ever. */
 static void run_race(struct race *race)
 {
+	const size_t rounds = mig_rounds(100);
 	void *(*const part[])(void *) = { race_reset, race_set, race_move, race_move };
 	pthread_t thread[ARRAY_SIZE(part)];
 	int wait;
@@ -171,9 +172,9 @@ static void run_race(struct race *race)
 	for (i = 0; i < ARRAY_SIZE(part); i++)
 		if (pthread_create(&thread[i], NULL, part[i], race))
 			mig_die("no thread");
-	for (wait = 0; wait < 200; wait++) {
-		usleep(100000);
-		if (race->resets > 200 && race->sets > 100 && race->moves > 50)
+	for (wait = 0; wait < 1000; wait++) {
+		usleep(20000);
+		if (race->resets > rounds && race->sets > rounds / 2 && race->moves > rounds / 4)
 			break;
 	}
 	race->stop = true;

@@ -136,6 +136,9 @@ void mon_clear(const struct mig_device *dev)
 	closedir(dir);
 }
 
+/* The events of the instance are on. */
+static bool enabled;
+
 /* All events of the system from now on, and no others. */
 void mon_trace_begin(void)
 {
@@ -143,17 +146,23 @@ void mon_trace_begin(void)
 
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
 		mig_die("%s: %s", INSTANCE, strerror(errno));
+	sys_write(INSTANCE "/tracing_on", "0");
 	sys_write(INSTANCE "/buffer_size_kb", "2048");
 	/* Opened like this it is emptied. */
 	fd = open(INSTANCE "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		mig_die("%s/trace: %s", INSTANCE, strerror(errno));
 	close(fd);
-	sys_write(INSTANCE "/events/vfio_migration/enable", "1");
+	/* Once: the kernel patches itself for it, and an emulator interprets anew what is patched. */
+	if (!enabled)
+		sys_write(INSTANCE "/events/vfio_migration/enable", "1");
+	enabled = true;
+	sys_write(INSTANCE "/tracing_on", "1");
 }
 
 void mon_trace_remove(void)
 {
+	enabled = false;
 	rmdir(INSTANCE);
 }
 
@@ -164,7 +173,7 @@ struct mon_trace mon_trace_end(const struct mig_device *dev)
 	char *text, *line, *rest;
 	char mine[128];
 
-	sys_write(INSTANCE "/events/vfio_migration/enable", "0");
+	sys_write(INSTANCE "/tracing_on", "0");
 	snprintf(mine, sizeof(mine), "device=%s ", dev->name);
 	text = sys_read(INSTANCE "/trace");
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {

@@ -27,12 +27,21 @@ uint64_t mig_seed(uint64_t seed)
 	return env && *env ? strtoull(env, NULL, 0) ^ seed ?: 1 : seed;
 }
 
-/* How often a test that may go on for ever is to do what it does. */
+/* How often a test that may go on for ever is to do what it does: as often as told, or N%. */
 size_t mig_rounds(size_t rounds)
 {
 	const char *env = getenv("VFIO_MIGRATION_ROUNDS");
+	size_t told;
+	char *end;
 
-	return env && *env ? strtoull(env, NULL, 0) : rounds;
+	if (!env || !*env)
+		return rounds;
+	told = strtoull(env, &end, 0);
+	if (!strcmp(end, "%"))
+		told = (rounds * told + 99) / 100;
+	else if (*end)
+		mig_die("VFIO_MIGRATION_ROUNDS=%s", env);
+	return told;
 }
 
 size_t mig_cut_next(struct mig_cut *cut)
@@ -197,10 +206,23 @@ size_t mig_records(const struct mig_buf *buf, struct mig_record *rec, size_t max
 	return n;
 }
 
+/* Are there two records of the same kind and size before it? */
+static bool seen_twice(const struct mig_record *rec, size_t i)
+{
+	unsigned int seen = 0;
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		seen += rec[k].tag == rec[i].tag && rec[k].flags == rec[i].flags &&
+			rec[k].size == rec[i].size;
+	return seen >= 2;
+}
+
 /*
  * The offsets of a stream that tests of single bytes visit, sorted: all of them in a stream
  * of up to `small` bytes. In a longer one every byte of every header and of every record
- * of up to `small` bytes, the edges of the others, and `sample` drawn at random.
+ * of up to `small` bytes, the edges of the others, and `sample` drawn at random; what comes
+ * a third time, of the same kind and size, is left out.
  */
 size_t mig_offsets(const struct mig_buf *buf, size_t small, size_t sample, size_t **list)
 {
@@ -219,6 +241,8 @@ size_t mig_offsets(const struct mig_buf *buf, size_t small, size_t sample, size_
 	for (i = 0; i < n; i++) {
 		size_t body = rec[i].start + MIG_RECORD_HEADER;
 
+		if (buf->len > small && seen_twice(rec, i))
+			continue;
 		memset(hit + rec[i].start, 1, MIG_RECORD_HEADER);
 		if (rec[i].size <= small / 16) {
 			memset(hit + body, 1, rec[i].size);
