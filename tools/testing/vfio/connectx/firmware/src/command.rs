@@ -5,6 +5,7 @@
 mod general;
 mod hca;
 mod pages;
+mod qps;
 mod queues;
 mod resources;
 
@@ -114,13 +115,14 @@ commands! {
     0x302 DESTROY_EQ SHORT, PLAIN, Initialised queues::destroy_eq;
     0x400 CREATE_CQ layout::create_cq_in::SIZE, SHORT, Initialised queues::create_cq;
     0x401 DESTROY_CQ SHORT, PLAIN, Initialised queues::destroy_cq;
-    0x500 CREATE_QP layout::create_qp_in::SIZE, SHORT, Initialised queues::create_qp;
-    0x501 DESTROY_QP SHORT, PLAIN, Initialised queues::destroy_qp;
-    0x502 RST2INIT_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised queues::modify_qp;
-    0x503 INIT2RTR_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised queues::modify_qp;
-    0x504 RTR2RTS_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised queues::modify_qp;
-    0x507 QP_2ERR SHORT, PLAIN, Initialised queues::modify_qp;
-    0x50a QP_2RST SHORT, PLAIN, Initialised queues::modify_qp;
+    0x500 CREATE_QP layout::create_qp_in::SIZE, SHORT, Initialised qps::create_qp;
+    0x501 DESTROY_QP SHORT, PLAIN, Initialised qps::destroy_qp;
+    0x502 RST2INIT_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised qps::modify_qp;
+    0x503 INIT2RTR_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised qps::modify_qp;
+    0x504 RTR2RTS_QP layout::init2rtr_qp_in::SIZE, PLAIN, Initialised qps::modify_qp;
+    0x507 QP_2ERR SHORT, PLAIN, Initialised qps::modify_qp;
+    0x50a QP_2RST SHORT, PLAIN, Initialised qps::modify_qp;
+    0x50b QUERY_QP SHORT, layout::query_qp_out::SIZE, Initialised qps::query_qp;
     0x800 ALLOC_PD SHORT, SHORT, Initialised resources::alloc_pd;
     0x801 DEALLOC_PD SHORT, PLAIN, Initialised resources::dealloc_pd;
     0x802 ALLOC_UAR SHORT, SHORT, Initialised resources::alloc_uar;

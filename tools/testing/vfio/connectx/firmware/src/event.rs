@@ -2,7 +2,7 @@
 
 //! Event queues and completion queues.
 
-use crate::layout::wire::{event, mlx5_cqe64, mlx5_eqe, mlx5_eqe_comp};
+use crate::layout::wire::{event, mlx5_cqe64, mlx5_eqe, mlx5_eqe_comp, mlx5_eqe_cq_err};
 use crate::layout::Slot;
 use crate::nic::Nic;
 
@@ -10,6 +10,9 @@ use crate::nic::Nic;
 const INDEX: u32 = 0xff_ffff;
 /// `op_own` of an entry: all but the owner is in the bits above.
 const OWNER_BITS: u32 = 1;
+
+/// `syndrome` of a CQ that was full.
+pub(crate) const OVERRUN: u32 = 1;
 
 /// Where entry `index` of a queue of 64-byte entries is, and its owner bit.
 fn entry(index: u32, log_size: u32) -> (u64, u32) {
@@ -117,7 +120,8 @@ impl Nic {
 
     /// Is there room in a CQ? The driver's consumer index is in its memory.
     pub(crate) fn cq_has_room(&mut self, f: usize, cqn: u32) -> bool {
-        let Some(cq) = self.functions[f].objects.cqs.get(cqn) else {
+        let cqs = &self.functions[f].objects.cqs;
+        let Some(cq) = cqs.get(cqn).filter(|cq| !cq.broken) else {
             return false;
         };
         let (doorbell, producer, size) = (cq.doorbell, cq.producer, 1 << cq.log_size);
@@ -125,15 +129,31 @@ impl Nic {
             .is_some_and(|consumer| producer.wrapping_sub(consumer) & INDEX < size)
     }
 
-    /// Posts a completion, which the caller made but for its owner.
-    pub(crate) fn complete_work(&mut self, f: usize, cqn: u32, mut cqe: [u8; mlx5_cqe64::SIZE]) {
+    /// Posts a completion, which the caller made but for its owner. Without room the CQ is broken
+    /// from then on, and the result is false.
+    pub(crate) fn complete_work(
+        &mut self,
+        f: usize,
+        cqn: u32,
+        mut cqe: [u8; mlx5_cqe64::SIZE],
+    ) -> bool {
+        let room = self.cq_has_room(f, cqn);
         let Some(cq) = self.functions[f].objects.cqs.get_mut(cqn) else {
-            return;
+            return false;
         };
+        if !room {
+            if !std::mem::replace(&mut cq.broken, true) {
+                self.post_to_subscriber(f, event::CQ_ERROR, |data| {
+                    mlx5_eqe_cq_err::cqn.put(data, cqn);
+                    mlx5_eqe_cq_err::syndrome.put(data, OVERRUN);
+                });
+            }
+            return false;
+        }
         let (offset, owner) = entry(cq.producer, cq.log_size);
         cq.producer = cq.producer.wrapping_add(1);
         let Some(address) = cq.pages.address(offset) else {
-            return;
+            return false;
         };
         let fire = cq.armed.is_some();
         let op = mlx5_cqe64::op_own.get(&cqe) & !OWNER_BITS;
@@ -145,6 +165,7 @@ impl Nic {
         if fire {
             self.fire_cq(f, cqn);
         }
+        true
     }
 
     fn fire_cq(&mut self, f: usize, cqn: u32) {

@@ -32,6 +32,7 @@ mod queue;
 mod registers;
 mod status;
 mod tracker;
+mod work;
 
 pub use command::{names as command_names, opcodes};
 pub use config::{Choice, Config, Fault, OPTIONS};

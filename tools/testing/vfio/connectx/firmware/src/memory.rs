@@ -5,7 +5,7 @@
 use crate::host::DmaError;
 use crate::layout;
 use crate::nic::Nic;
-use crate::object::MAX_PAGES;
+use crate::object::{ANY_QP, MAX_PAGES};
 use crate::status::{refuse, Result, Status};
 
 /// Bytes of a page.
@@ -60,6 +60,16 @@ impl Pages {
 pub(crate) enum Access {
     Read,
     Write,
+    RemoteWrite,
+}
+
+/// Who uses a memory key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// A command of the function that it belongs to.
+    Firmware,
+    /// A queue pair.
+    Qp { qpn: u32, pd: u32 },
 }
 
 impl Nic {
@@ -109,19 +119,23 @@ impl Nic {
     fn key_pieces(
         &self,
         f: usize,
+        user: User,
         key: u32,
-        va: u64,
-        length: usize,
+        (va, length): (u64, usize),
         access: Access,
     ) -> Result<Vec<(u64, usize)>> {
         let mkey = match self.functions[f].objects.mkeys.get(key >> 8) {
             Some(mkey) if u32::from(mkey.variant) == key & 0xff => mkey,
             _ => return refuse(Status::BadRes, "no such memory key"),
         };
-        let allowed = match access {
+        let mut allowed = match access {
             Access::Read => mkey.readable,
             Access::Write => mkey.writable,
+            Access::RemoteWrite => mkey.remote_writable,
         };
+        if let User::Qp { qpn, pd } = user {
+            allowed &= mkey.pd == pd && (mkey.qpn == ANY_QP || mkey.qpn == qpn);
+        }
         if !allowed {
             return refuse(
                 Status::BadParam,
@@ -150,9 +164,17 @@ impl Nic {
     }
 
     /// Reads through a memory key.
-    pub(crate) fn key_read(&mut self, f: usize, key: u32, va: u64, data: &mut [u8]) -> Result<()> {
+    pub(crate) fn key_read(
+        &mut self,
+        f: usize,
+        user: User,
+        key: u32,
+        va: u64,
+        data: &mut [u8],
+    ) -> Result<()> {
+        let range = (va, data.len());
         let mut rest = data;
-        for (iova, length) in self.key_pieces(f, key, va, rest.len(), Access::Read)? {
+        for (iova, length) in self.key_pieces(f, user, key, range, Access::Read)? {
             let (piece, after) = rest.split_at_mut(length);
             if self.dma_read(f, iova, piece).is_err() {
                 return refuse(Status::BadParam, "memory of the memory key cannot be read");
@@ -162,10 +184,17 @@ impl Nic {
         Ok(())
     }
 
-    /// Writes through a memory key.
-    pub(crate) fn key_write(&mut self, f: usize, key: u32, va: u64, data: &[u8]) -> Result<()> {
+    /// Writes through a memory key, which must allow `access`.
+    pub(crate) fn key_write(
+        &mut self,
+        f: usize,
+        user: User,
+        key: u32,
+        (va, access): (u64, Access),
+        data: &[u8],
+    ) -> Result<()> {
         let mut rest = data;
-        for (iova, length) in self.key_pieces(f, key, va, data.len(), Access::Write)? {
+        for (iova, length) in self.key_pieces(f, user, key, (va, data.len()), access)? {
             let (piece, after) = rest.split_at(length);
             if self.dma_write(f, iova, piece).is_err() {
                 return refuse(

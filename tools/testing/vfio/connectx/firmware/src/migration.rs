@@ -156,6 +156,7 @@ pub(crate) fn resume(nic: &mut Nic, call: &Call<'_>, _: &mut [u8]) -> Result<Flo
             // Interrupts may have got lost on the way here.
             nic.raise_again(vf);
             nic.ring(vf, held);
+            nic.ring_again(vf);
         }
         _ => return refuse(Status::BadParam, "neither initiator nor responder"),
     }

@@ -23,6 +23,8 @@ pub(crate) enum Event {
     Execute(Box<Request>),
     /// A slice of a SAVE or LOAD.
     Transfer(Box<Transfer>),
+    /// Some of the work of a send queue.
+    Work { f: usize, generation: u64, qpn: u32 },
     /// Page trackers look whether the driver has made room.
     Report { generation: u64 },
 }
@@ -132,6 +134,11 @@ impl Nic {
             }
             Event::Execute(request) => self.execute(request),
             Event::Transfer(transfer) => self.transfer(transfer),
+            Event::Work { f, generation, qpn } => {
+                if self.functions[f].generation == generation {
+                    self.work(f, qpn);
+                }
+            }
             Event::Report { generation } => {
                 self.report_pending = false;
                 if self.functions[0].generation == generation {

@@ -99,6 +99,8 @@ pub(crate) struct Cq {
     pub(crate) eqn: u32,
     pub(crate) doorbell: u64,
     pub(crate) pages: Pages,
+    /// It was full when a completion came: it takes no more.
+    pub(crate) broken: bool,
 }
 
 /// State of a QP.
@@ -117,10 +119,48 @@ pub(crate) enum QpState {
 pub(crate) struct Rq {
     pub(crate) log_size: u32,
     pub(crate) log_stride: u32,
+    /// Counts entries that were used up, without end.
     pub(crate) head: u32,
-    pub(crate) doorbell: u64,
     pub(crate) cqn: u32,
-    pub(crate) pages: Pages,
+}
+
+impl Rq {
+    /// Bytes of an entry.
+    pub(crate) fn stride(&self) -> usize {
+        RQ_ENTRY << self.log_stride
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.stride() as u64) << self.log_size
+    }
+}
+
+/// Send queue of a QP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sq {
+    /// In units of [`WQEBB`].
+    pub(crate) log_size: u32,
+    /// Counts units that are done with, without end.
+    pub(crate) head: u32,
+    pub(crate) cqn: u32,
+    /// The page whose doorbells are for it.
+    pub(crate) uar: u32,
+    /// It was rung, and there may be work.
+    pub(crate) rung: bool,
+    /// Bytes of the message at the head that have been moved.
+    pub(crate) progress: u64,
+    /// How often the other end had no receive for it.
+    pub(crate) tries: u32,
+    /// An event for it is under way. Not part of what migrates.
+    pub(crate) scheduled: bool,
+}
+
+impl Sq {
+    /// Bytes of all entries.
+    pub(crate) fn bytes(&self) -> u64 {
+        (WQEBB as u64) << self.log_size
+    }
 }
 
 /// Queue pair.
@@ -129,7 +169,29 @@ pub(crate) struct Qp {
     pub(crate) state: QpState,
     pub(crate) pd: u32,
     pub(crate) remote: u32,
+    /// The other end may write to memory by RDMA.
+    pub(crate) remote_write: bool,
+    /// How often to ask for a receive; [`FOR_EVER`].
+    pub(crate) rnr_retry: u32,
+    /// Where the driver's indices are: of the receive queue, then of the send queue.
+    pub(crate) doorbell: u64,
+    /// The receive queue, and after it the send queue.
+    pub(crate) pages: Pages,
     pub(crate) rq: Option<Rq>,
+    pub(crate) sq: Option<Sq>,
+}
+
+impl Qp {
+    /// Bytes of both queues.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rq.as_ref().map_or(0, Rq::bytes) + self.sq.as_ref().map_or(0, Sq::bytes)
+    }
+
+    /// The CQs that its completions go to.
+    pub(crate) fn cqns(&self) -> impl Iterator<Item = u32> {
+        let rq = self.rq.as_ref().map(|rq| rq.cqn);
+        rq.into_iter().chain(self.sq.as_ref().map(|sq| sq.cqn))
+    }
 }
 
 /// Memory key.
@@ -138,13 +200,24 @@ pub(crate) struct Mkey {
     /// The low 8 bits of the key.
     pub(crate) variant: u8,
     pub(crate) pd: u32,
+    /// The QP that alone may use it, or [`ANY_QP`].
+    pub(crate) qpn: u32,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    pub(crate) remote_writable: bool,
     pub(crate) start: u64,
     pub(crate) length: u64,
     pub(crate) pages: Pages,
 }
 
+/// `qpn` of a memory key that any QP may use.
+pub(crate) const ANY_QP: u32 = 0xff_ffff;
+/// `rnr_retry` of a QP that does not give up.
+pub(crate) const FOR_EVER: u32 = 7;
+/// Bytes of the smallest entry of a receive queue.
+pub(crate) const RQ_ENTRY: usize = 16;
+/// Bytes of the unit of a send queue.
+pub(crate) const WQEBB: usize = 64;
 /// The most numbers of a kind, but for those that the hardware's format limits.
 pub(crate) const MAX_OBJECTS: u32 = 4096;
 /// The most EQs, as told in the capabilities.
@@ -195,11 +268,7 @@ impl Objects {
         let mkeys = self.mkeys.iter().map(|(_, mkey)| mkey.pages.0.len());
         let eqs = self.eqs.iter().map(|(_, eq)| eq.pages.0.len());
         let cqs = self.cqs.iter().map(|(_, cq)| cq.pages.0.len());
-        let rqs = self
-            .qps
-            .iter()
-            .filter_map(|(_, qp)| qp.rq.as_ref())
-            .map(|rq| rq.pages.0.len());
-        mkeys.chain(eqs).chain(cqs).chain(rqs).sum()
+        let qps = self.qps.iter().map(|(_, qp)| qp.pages.0.len());
+        mkeys.chain(eqs).chain(cqs).chain(qps).sum()
     }
 }

@@ -24,6 +24,10 @@ const LOG_STRIDE: u32 = mlx5_cmd_layout::SIZE.ilog2();
 const VERSION: (u32, u32, u32) = (22, 42, 1000);
 /// Of the command interface; the driver knows no other.
 const INTERFACE: u32 = 5;
+/// Bytes of a doorbell of send queues: half of what the capabilities say, as they are used by turns.
+const SQ_DOORBELL: u64 = 1 << (LOG_BF_REG_SIZE - 1);
+/// Bytes of two of them, as a power of two.
+pub(crate) const LOG_BF_REG_SIZE: u32 = 9;
 /// One clock tick is a nanosecond.
 pub(crate) const FREQUENCY_KHZ: u32 = 1_000_000;
 
@@ -41,6 +45,8 @@ mod offset {
     pub(super) const CQ_ARM: u64 = 0x20;
     pub(super) const EQ_ARM: u64 = 0x40;
     pub(super) const EQ_UPDATE: u64 = 0x48;
+    /// The first of the send queues' doorbells; the page is full of them from here on.
+    pub(super) const SQ: u64 = 0x800;
 }
 
 impl Nic {
@@ -109,6 +115,12 @@ impl Nic {
                     (offset::EQ_ARM, 4) => self.update_eq(f, first >> 24, first & 0xff_ffff, true),
                     (offset::EQ_UPDATE, 4) => {
                         self.update_eq(f, first >> 24, first & 0xff_ffff, false);
+                    }
+                    // The begin of an entry. More of it may follow, but it is read from memory.
+                    (place @ offset::SQ.., 8) => {
+                        if place % SQ_DOORBELL == 0 {
+                            self.ring_sq(f, page, second >> 8);
+                        }
                     }
                     (place, _) => {
                         self.trace(f, format_args!("doorbell at {place:#x} of {size} bytes"));

@@ -7,14 +7,16 @@
 //! follow. [inferred from what the driver makes of them: no public text says so]
 
 use crate::config::{Config, Error};
+use crate::event::OVERRUN;
 use crate::layout::capability::adv_virtualization_cap as cap;
 use crate::layout::object::{page_track, page_track_range, page_track_report_entry, PAGE_TRACK};
 use crate::layout::wire::{
-    event, mlx5_cqe64, mlx5_eqe_cq_err, mlx5_eqe_obj_change, mlx5_eqe_qp_srq, mlx5_wqe_data_seg,
+    completion, event, mlx5_eqe_cq_err, mlx5_eqe_obj_change, mlx5_eqe_qp_srq,
 };
-use crate::layout::{Bits, Slot};
+use crate::layout::Slot;
+use crate::memory::User;
 use crate::nic::{Event, Nic};
-use crate::object::{QpState, Rq};
+use crate::object::QpState;
 use crate::status::{require, Result, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,8 +36,8 @@ const WRITES: u32 = 1;
 const SELECT_RANGE: u64 = 1;
 const SELECT_STATE: u64 = 2;
 
-/// `op_own` of a completed receive with an immediate.
-const RESP_SEND_IMM: u32 = 3 << 4;
+/// Where the state is in an immediate.
+const IMM_STATE: u32 = 28;
 /// How long a report that has no room waits before it looks again.
 const PATIENCE: Duration = Duration::from_millis(10);
 
@@ -248,29 +250,27 @@ impl Nic {
             .qps
             .get(to)
             .filter(|qp| matches!(qp.state, QpState::ReadyToReceive | QpState::ReadyToSend));
-        let Some(rq) = receiver.and_then(|qp| qp.rq.as_ref()) else {
+        let Some((qp, rq)) = receiver.and_then(|qp| Some((qp, qp.rq.as_ref()?))) else {
             self.fail_tracker(id, Error::Qp);
             return false;
         };
+        let user = User::Qp { qpn: to, pd: qp.pd };
+        let cqn = rq.cqn;
+        if objects.cqs.get(cqn).is_none_or(|cq| cq.broken) {
+            self.fail_tracker(id, Error::Cq);
+            return false;
+        }
         let most = (1 << tracker.log_message) / page_track_report_entry::SIZE;
         let pages: Vec<u64> = tracker.report.iter().take(most).copied().collect();
         let more = pages.len() < tracker.report.len();
-        let (log_page, head, cqn) = (tracker.log_page, rq.head, rq.cqn);
-        let place = wqe_address(rq);
-        let (doorbell, size) = (rq.doorbell, 1 << rq.log_size);
-        let Some(place) = place else { return false };
+        let log_page = tracker.log_page;
 
-        let Some(posted) = self.dma_read_u32(0, doorbell) else {
+        if !self.cq_has_room(0, cqn) {
+            return false;
+        }
+        let Some(receive) = self.posted_receive(0, to) else {
             return false;
         };
-        let ready = posted.wrapping_sub(head) & 0xffff;
-        if ready == 0 || ready > size || !self.cq_has_room(0, cqn) {
-            return false;
-        }
-        let mut wqe = [0; mlx5_wqe_data_seg::SIZE];
-        if self.dma_read(0, place, &mut wqe).is_err() {
-            return false;
-        }
         let mut message = vec![0; pages.len() * page_track_report_entry::SIZE];
         for (entry, page) in message
             .chunks_exact_mut(page_track_report_entry::SIZE)
@@ -280,19 +280,14 @@ impl Nic {
             page_track_report_entry::dirty_address_high.put(entry, (address >> 32) as u32);
             page_track_report_entry::dirty_address_low.put(entry, address as u32);
         }
-        let key = mlx5_wqe_data_seg::lkey.get(&wqe);
-        let room = mlx5_wqe_data_seg::byte_count.get(&wqe) as usize;
-        let address = mlx5_wqe_data_seg::addr.get(&wqe);
-        if room < message.len() || self.key_write(0, key, address, &message).is_err() {
+        if receive.room < message.len() as u64
+            || self.fill_receive(0, user, &receive, 0, &message).is_err()
+        {
             self.fail_tracker(id, Error::Qp);
             return false;
         }
-        let objects = &mut self.functions[0].objects;
-        if let Some(rq) = objects.qps.get_mut(to).and_then(|qp| qp.rq.as_mut()) {
-            rq.head = rq.head.wrapping_add(1);
-        }
         let mut state = State::Tracking;
-        if let Some(tracker) = objects.trackers.get_mut(id) {
+        if let Some(tracker) = self.functions[0].objects.trackers.get_mut(id) {
             for page in &pages {
                 tracker.report.remove(page);
             }
@@ -301,13 +296,8 @@ impl Nic {
             }
             tracker.state = state;
         }
-        let mut cqe = [0; mlx5_cqe64::SIZE];
-        Bits::new(0x24, 31, 28).put(&mut cqe, state as u32);
-        mlx5_cqe64::byte_cnt.put(&mut cqe, message.len() as u32);
-        mlx5_cqe64::sop_drop_qpn.put(&mut cqe, to);
-        mlx5_cqe64::wqe_counter.put(&mut cqe, head);
-        mlx5_cqe64::op_own.put(&mut cqe, RESP_SEND_IMM);
-        self.complete_work(0, cqn, cqe);
+        let (imm, bytes) = ((state as u32) << IMM_STATE, message.len() as u32);
+        self.complete_receive(0, to, completion::RESP_SEND_IMM, imm, bytes);
         more
     }
 
@@ -334,15 +324,8 @@ impl Nic {
             }),
             Error::Cq => self.post_to_subscriber(0, event::CQ_ERROR, |data| {
                 mlx5_eqe_cq_err::cqn.put(data, cqn);
-                mlx5_eqe_cq_err::syndrome.put(data, 1);
+                mlx5_eqe_cq_err::syndrome.put(data, OVERRUN);
             }),
         };
     }
-}
-
-/// Where the next entry of a receive queue is.
-fn wqe_address(rq: &Rq) -> Option<u64> {
-    let slot = u64::from(rq.head) & ((1 << rq.log_size) - 1);
-    rq.pages
-        .address((slot * mlx5_wqe_data_seg::SIZE as u64) << rq.log_stride)
 }

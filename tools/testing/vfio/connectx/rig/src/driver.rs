@@ -444,14 +444,24 @@ impl Rig {
         (layout::create_cq_out::cqn.get(&output.unwrap()), doorbell)
     }
 
-    /// A memory key for these pages, for reading and writing.
+    /// A memory key for these pages, for all that one can be used for.
     pub fn create_mkey(&mut self, f: usize, pd: u32, pages: &[u64]) -> u32 {
-        let length = (pages.len() * PAGE) as u64;
-        let key = self.create_mkey_of_blocks(f, pd, pages, 12, length);
+        self.create_mkey_but(f, pd, pages, |_| ())
+    }
+
+    /// The same but for what `change` does to its context.
+    pub fn create_mkey_but(
+        &mut self,
+        f: usize,
+        pd: u32,
+        pages: &[u64],
+        change: impl FnOnce(&mut [u8]),
+    ) -> u32 {
+        let key = self.try_create_mkey(f, pd, pages, change);
         key.expect("a key for pages")
     }
 
-    /// As above, for `length` bytes in blocks of `1 << log` bytes; or the status.
+    /// The same for `length` bytes in blocks of `1 << log` bytes; or the status.
     pub fn create_mkey_of_blocks(
         &mut self,
         f: usize,
@@ -460,16 +470,33 @@ impl Rig {
         log: u32,
         length: u64,
     ) -> Result<u32, u8> {
-        let outcome = self.command(f, 0x200, 0, 0x110 + blocks.len() * 8, 16, |input| {
+        self.try_create_mkey(f, pd, blocks, |context| {
+            mkc::len.put(context, length);
+            mkc::log_page_size.put(context, log);
+        })
+    }
+
+    fn try_create_mkey(
+        &mut self,
+        f: usize,
+        pd: u32,
+        pages: &[u64],
+        change: impl FnOnce(&mut [u8]),
+    ) -> Result<u32, u8> {
+        let length = (pages.len() * PAGE) as u64;
+        let outcome = self.command(f, 0x200, 0, 0x110 + pages.len() * 8, 16, |input| {
             let context = layout::create_mkey_in::memory_key_mkey_entry.of_mut(input);
+            mkc::rw.put(context, 1);
             mkc::lw.put(context, 1);
             mkc::lr.put(context, 1);
             mkc::access_mode_1_0.put(context, 1);
+            mkc::qpn.put(context, 0xff_ffff);
             mkc::pd.put(context, pd);
             mkc::len.put(context, length);
-            mkc::log_page_size.put(context, log);
+            mkc::log_page_size.put(context, 12);
             mkc::mkey_7_0.put(context, 0x5a);
-            put_pages(layout::create_mkey_in::klm_pas_mtt.of_mut(input), blocks);
+            change(context);
+            put_pages(layout::create_mkey_in::klm_pas_mtt.of_mut(input), pages);
         });
         match outcome {
             Outcome::Output(output) => {

@@ -4,6 +4,7 @@
 //! bytes. Most bytes become something that nearly makes sense.
 
 use crate::driver::{Rig, PAGE};
+use crate::pairs::{Pair, Send};
 use connectx_firmware::layout::{Bits, Quad, Slot};
 use connectx_firmware::opcodes;
 
@@ -79,8 +80,9 @@ pub fn play(data: &[u8]) {
     ];
     let mut rig = Rig::running(&options, FUNCTIONS as u16 - 1);
     let mut bytes = Bytes(data);
+    let mut pair = None;
     while !bytes.0.is_empty() {
-        step(&mut rig, &mut bytes);
+        step(&mut rig, &mut pair, &mut bytes);
     }
     rig.nic.reset(0);
     rig.idle(1_000_000);
@@ -90,8 +92,8 @@ pub fn play(data: &[u8]) {
     rig.number(1, 0x802, 0);
 }
 
-fn step(rig: &mut Rig, bytes: &mut Bytes<'_>) {
-    let kind = bytes.byte() % 24;
+fn step(rig: &mut Rig, pair: &mut Option<Pair>, bytes: &mut Bytes<'_>) {
+    let kind = bytes.byte() % 32;
     match kind {
         0..14 => command(rig, bytes),
         14..17 => {
@@ -112,8 +114,73 @@ fn step(rig: &mut Rig, bytes: &mut Bytes<'_>) {
         }
         20..22 => rig.idle(bytes.below(1000) as u64 * 100_000),
         22 => rig.nic.reset(bytes.below(FUNCTIONS + 1) as u16),
-        _ => load(rig, bytes),
+        23 => load(rig, bytes),
+        _ => work(rig, pair, bytes),
     }
+}
+
+/// Queues of VF 1 on a fresh card.
+fn fresh_pair(rig: &mut Rig) -> Pair {
+    rig.nic.reset(0);
+    rig.init(0);
+    rig.enable(1);
+    rig.enable(2);
+    rig.init(1);
+    let uar = rig.number(1, 0x802, 0);
+    let eq = rig.create_eq(1, uar, 4, 1, u64::MAX);
+    rig.pair(1, uar, eq.number, 3, 4)
+}
+
+/// Something is posted to one of two queue pairs, which may be gone or in any state.
+fn work(rig: &mut Rig, pair: &mut Option<Pair>, bytes: &mut Bytes<'_>) {
+    let pair = pair.get_or_insert_with(|| fresh_pair(rig));
+    let end = bytes.below(2);
+    match bytes.byte() % 8 {
+        0 => *pair = fresh_pair(rig),
+        1 => {
+            let data = segment(pair, bytes);
+            rig.post_receive(pair, end, data);
+        }
+        2 => {
+            rig.poll_all(pair);
+        }
+        3 => {
+            let (place, index) = (bytes.below(2) as u64 * 4, bytes.value());
+            rig.poke(1, pair.ends[end].doorbell + place, &index.to_be_bytes());
+        }
+        _ => {
+            let opcode = [0, 8, 9, 0xa, 0xb, 0x11][bytes.below(6)];
+            let data: Vec<_> = (0..bytes.below(7)).map(|_| segment(pair, bytes)).collect();
+            let mut send = Send::new(opcode, &data);
+            if opcode & 0xe == 8 {
+                let (key, address, _) = segment(pair, bytes);
+                send = send.to(address, key);
+            }
+            send.signalled = bytes.byte() % 4 != 0;
+            send.inline = (bytes.byte() % 4 == 0).then(|| vec![7; bytes.below(900)]);
+            rig.post_send(pair, end, &send);
+        }
+    }
+    if bytes.byte() % 4 != 0 {
+        rig.ring(pair, end);
+    }
+}
+
+/// Key, address and bytes, most of which are good.
+fn segment(pair: &Pair, bytes: &mut Bytes<'_>) -> (u32, u64, u32) {
+    let key = match bytes.byte() {
+        0 => bytes.value(),
+        _ => pair.key,
+    };
+    let address = match bytes.byte() {
+        0 => bytes.number(),
+        _ => bytes.below(5 * PAGE) as u64,
+    };
+    let length = match bytes.byte() {
+        0 => bytes.value(),
+        _ => bytes.below(2 * PAGE) as u32,
+    };
+    (key, address, length)
 }
 
 fn command(rig: &mut Rig, bytes: &mut Bytes<'_>) {
@@ -138,14 +205,11 @@ fn command(rig: &mut Rig, bytes: &mut Bytes<'_>) {
 
 /// An image of VF 1, damaged at some places, is loaded by VF 2.
 fn load(rig: &mut Rig, bytes: &mut Bytes<'_>) {
-    rig.nic.reset(0);
-    rig.init(0);
-    rig.enable(1);
-    rig.enable(2);
-    rig.init(1);
-    let uar = rig.number(1, 0x802, 0);
-    rig.create_eq(1, uar, 4, 1, 1 << 10);
-    rig.stop(1);
+    let mut pair = fresh_pair(rig);
+    rig.suspend(1, false).unwrap();
+    let send = Send::new(0xa, &[(pair.key, 0, 0x1800)]);
+    rig.send(&mut pair, 0, &send);
+    rig.suspend(1, true).unwrap();
     rig.stop(2);
     let mut image = rig.save_all(1);
     let length = image.len();

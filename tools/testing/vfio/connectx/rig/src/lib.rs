@@ -11,10 +11,12 @@ mod driver;
 mod hostile;
 mod machine;
 mod migration;
+mod pairs;
 mod reports;
 
-pub use driver::{Outcome, Rig, PAGE};
+pub use driver::{EventQueue, Outcome, Rig, PAGE};
 pub use hostile::play;
 pub use machine::{Machine, Memory};
 pub use migration::Saved;
+pub use pairs::{Completion, End, Pair, Send};
 pub use reports::Reporter;

@@ -2,7 +2,7 @@
 
 //! The driver's end of a page tracker: an RC pair, a CQ, and buffers for the reports.
 
-use crate::driver::{put_pages, Outcome, Rig, PAGE};
+use crate::driver::{Outcome, Rig, PAGE};
 use connectx_firmware::layout::command as layout;
 use connectx_firmware::layout::context::qpc;
 use connectx_firmware::layout::object::{page_track, page_track_range, PAGE_TRACK};
@@ -33,36 +33,6 @@ pub struct Reporter {
 }
 
 impl Rig {
-    fn create_qp(&mut self, pd: u32, rq: Option<(u32, u32, u64, u64)>) -> u32 {
-        let output = self.command(0, 0x500, 0, 0x110 + 8, 16, |input| {
-            let context = layout::create_qp_in::qpc.of_mut(input);
-            qpc::pd.put(context, pd);
-            qpc::no_sq.put(context, 1);
-            match rq {
-                Some((cqn, log_size, _, doorbell)) => {
-                    qpc::log_rq_size.put(context, log_size);
-                    qpc::cqn_rcv.put(context, cqn);
-                    qpc::dbr_addr.put(context, doorbell);
-                }
-                None => {
-                    qpc::rq_type.put(context, 3);
-                    qpc::log_page_size.put(context, 0x14);
-                }
-            }
-            let page = rq.map_or(0, |(_, _, page, _)| page);
-            put_pages(layout::create_qp_in::pas.of_mut(input), &[page]);
-        });
-        layout::create_qp_out::qpn.get(&output.unwrap())
-    }
-
-    fn modify_qp(&mut self, opcode: u16, qpn: u32, remote: u32) {
-        let outcome = self.command(0, opcode, 0, 0x110, 16, |input| {
-            layout::init2rtr_qp_in::qpn.put(input, qpn);
-            qpc::remote_qpn.put(layout::init2rtr_qp_in::qpc.of_mut(input), remote);
-        });
-        outcome.unwrap();
-    }
-
     /// Makes all of it. Messages have `1 << log_message` bytes, the queue `1 << log_rq` entries.
     pub fn reporter(&mut self, uar: u32, eqn: u32, log_rq: u32, log_message: u32) -> Reporter {
         let (log_cq, message) = (log_rq + 1, 1usize << log_message);
@@ -74,15 +44,34 @@ impl Rig {
         }
         let (cqn, cq_doorbell) = self.create_cq(0, uar, eqn, &cq_pages, log_cq);
         let (rq_page, rq_doorbell) = (self.page(0), self.page(0));
-        let host_qp = self.create_qp(pd, Some((cqn, log_rq, rq_page, rq_doorbell)));
-        let fw_qp = self.create_qp(pd, None);
+        let host_qp = self.create_qp(0, &[rq_page], |context| {
+            qpc::pd.put(context, pd);
+            qpc::no_sq.put(context, 1);
+            qpc::log_rq_size.put(context, log_rq);
+            qpc::cqn_rcv.put(context, cqn);
+            qpc::dbr_addr.put(context, rq_doorbell);
+        });
+        // The kernel's driver leaves this in the context of a QP without queues.
+        let fw_qp = self.create_qp(0, &[0], |context| {
+            qpc::pd.put(context, pd);
+            qpc::no_sq.put(context, 1);
+            qpc::rq_type.put(context, 3);
+            qpc::log_page_size.put(context, 0x14);
+        });
+        let [host_qp, fw_qp] =
+            [host_qp, fw_qp].map(|made| layout::create_qp_out::qpn.get(&made.unwrap()));
         let buffers = self.pages(0, (message << log_rq).div_ceil(PAGE));
         let key = self.create_mkey(0, pd, &buffers);
-        self.modify_qp(0x502, host_qp, 0);
-        self.modify_qp(0x503, host_qp, fw_qp);
-        self.modify_qp(0x502, fw_qp, 0);
-        self.modify_qp(0x503, fw_qp, host_qp);
-        self.modify_qp(0x504, fw_qp, 0);
+        for (opcode, qpn, remote) in [
+            (0x502, host_qp, 0),
+            (0x503, host_qp, fw_qp),
+            (0x502, fw_qp, 0),
+            (0x503, fw_qp, host_qp),
+            (0x504, fw_qp, 0),
+        ] {
+            let to = |context: &mut [u8]| qpc::remote_qpn.put(context, remote);
+            self.modify_qp(0, opcode, qpn, to).unwrap();
+        }
         let mut reporter = Reporter {
             uar,
             cqn,
@@ -101,12 +90,12 @@ impl Rig {
             message,
         };
         for _ in 0..1 << log_rq {
-            self.post_receive(&mut reporter);
+            self.post_report(&mut reporter);
         }
         reporter
     }
 
-    fn post_receive(&mut self, reporter: &mut Reporter) {
+    fn post_report(&mut self, reporter: &mut Reporter) {
         let slot = reporter.rq_posted & ((1 << reporter.log_rq) - 1);
         let mut wqe = [0; mlx5_wqe_data_seg::SIZE];
         mlx5_wqe_data_seg::byte_count.put(&mut wqe, reporter.message as u32);
@@ -184,7 +173,7 @@ impl Rig {
         let data = &all[slot as usize * reporter.message..][..length];
         let pages = connectx_firmware::layout::quads(data).collect();
         reporter.consumer += 1;
-        self.post_receive(reporter);
+        self.post_report(reporter);
         self.poke(
             0,
             reporter.cq_doorbell,

@@ -12,10 +12,11 @@ use crate::layout::command::{
 use crate::layout::wire::event;
 use crate::layout::Slot;
 use crate::nic::Nic;
-use crate::object::{Objects, MAX_EQS, MAX_OBJECTS};
-use crate::registers::FREQUENCY_KHZ;
+use crate::object::{Objects, MAX_EQS, MAX_LOG_QUEUE, MAX_OBJECTS};
+use crate::registers::{FREQUENCY_KHZ, LOG_BF_REG_SIZE};
 use crate::status::{refuse, require, Result, Status};
 use crate::tracker;
+use crate::work::LOG_MAX_MESSAGE;
 
 /// The only register of the port that the driver needs: the PF says what byte order it has.
 const HOST_ENDIANNESS: u32 = 0x7004;
@@ -23,6 +24,12 @@ const HOST_ENDIANNESS: u32 = 0x7004;
 const SUPPORTED_ISSI: u32 = 1 << 1;
 /// The port is one of Ethernet; with InfiniBand enabling a VF takes more commands.
 const ETHERNET: u32 = 1;
+/// Entries of a queue of a QP, as a power of two: the field has 4 bits.
+const LOG_MAX_QP: u32 = 15;
+/// Bytes of the largest entry of a send queue: `ds` has 6 bits.
+const MAX_WQE_SQ: u32 = 63 * 16;
+/// And of a receive queue: the field for the stride has 3 bits.
+const MAX_WQE_RQ: u32 = 16 << 7;
 const VENDOR: u32 = 0x02c9;
 const BOARD: &[u8; 16] = b"VFIO_MODEL_00001";
 
@@ -189,13 +196,17 @@ fn general(nic: &Nic, f: usize, data: &mut [u8]) {
     cmd_hca_cap::log_max_pd.put(data, log_objects);
     cmd_hca_cap::log_max_eq.put(data, MAX_EQS.ilog2());
     cmd_hca_cap::max_num_eqs.put(data, MAX_EQS);
-    cmd_hca_cap::log_max_msg.put(data, 30);
+    cmd_hca_cap::log_max_msg.put(data, LOG_MAX_MESSAGE);
+    cmd_hca_cap::log_max_qp_sz.put(data, LOG_MAX_QP);
+    cmd_hca_cap::log_max_cq_sz.put(data, MAX_LOG_QUEUE);
+    cmd_hca_cap::max_wqe_sz_sq.put(data, MAX_WQE_SQ);
+    cmd_hca_cap::max_wqe_sz_rq.put(data, MAX_WQE_RQ);
     cmd_hca_cap::num_ports.put(data, 1);
     cmd_hca_cap::port_type.put(data, ETHERNET);
     cmd_hca_cap::rc.put(data, 1);
     cmd_hca_cap::log_pg_sz.put(data, 12);
     cmd_hca_cap::bf.put(data, 1);
-    cmd_hca_cap::log_bf_reg_size.put(data, 9);
+    cmd_hca_cap::log_bf_reg_size.put(data, LOG_BF_REG_SIZE);
     cmd_hca_cap::device_frequency_khz.put(data, FREQUENCY_KHZ);
     cmd_hca_cap::migration.put(data, u32::from(f == 0));
     cmd_hca_cap::adv_virtualization.put(data, u32::from(f == 0 && nic.config.tracker));

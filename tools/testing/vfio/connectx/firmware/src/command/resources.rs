@@ -44,7 +44,14 @@ pub(super) fn alloc_uar(nic: &mut Nic, call: &Call<'_>, output: &mut [u8]) -> Re
 
 pub(super) fn dealloc_uar(nic: &mut Nic, call: &Call<'_>, _: &mut [u8]) -> Result<Flow> {
     let uar = dealloc_uar_in::uar.get(call.input);
-    nic.functions[call.f].objects.uars.remove(uar)?;
+    let objects = &mut nic.functions[call.f].objects;
+    let mut sqs = objects.qps.iter().filter_map(|(_, qp)| qp.sq.as_ref());
+    require(
+        !sqs.any(|sq| sq.uar == uar),
+        Status::ResBusy,
+        "the page of doorbells is in use",
+    )?;
+    objects.uars.remove(uar)?;
     Ok(Flow::Done)
 }
 
@@ -82,8 +89,10 @@ pub(super) fn create_mkey(nic: &mut Nic, call: &Call<'_>, output: &mut [u8]) -> 
     let mkey = Mkey {
         variant: mkc::mkey_7_0.get(context) as u8,
         pd,
+        qpn: mkc::qpn.get(context),
         readable: mkc::lr.get(context) == 1,
         writable: mkc::lw.get(context) == 1,
+        remote_writable: mkc::rw.get(context) == 1,
         start,
         length,
         pages: Pages::parse_blocks(create_mkey_in::klm_pas_mtt.of(call.input), length, log_page)?,

@@ -9,7 +9,9 @@ layouts! {
         hca_cap_2 = 0x04 [31:31];
         vhca_id = 0x04 [15:0];
         event_cap = 0x10 [15:15];
+        log_max_qp_sz = 0x10 [23:16];
         log_max_qp = 0x10 [4:0];
+        log_max_cq_sz = 0x18 [23:16];
         log_max_cq = 0x18 [4:0];
         log_max_mkey = 0x1c [21:16];
         log_max_eq = 0x1c [3:0];
@@ -20,6 +22,8 @@ layouts! {
         log_pg_sz = 0x48 [7:0];
         bf = 0x4c [31:31];
         log_bf_reg_size = 0x4c [20:16];
+        max_wqe_sz_sq = 0x50 [15:0];
+        max_wqe_sz_rq = 0x54 [15:0];
         log_max_pd = 0x64 [20:16];
         max_num_eqs = 0x8c [15:0];
         device_frequency_khz = 0x9c [31:0];

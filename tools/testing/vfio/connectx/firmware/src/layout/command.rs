@@ -137,6 +137,15 @@ layouts! {
     /// Changes its state; the other commands that do have the same layout.
     init2rtr_qp_in: 0x110 {
         qpn = 0x08 [23:0];
+        opt_param_mask = 0x10 [31:0];
+        qpc = 0x18 start;
+    }
+    /// Asks for what it is.
+    query_qp_in: 0x10 {
+        qpn = 0x08 [23:0];
+    }
+    /// The answer.
+    query_qp_out: 0x1d0 {
         qpc = 0x18 start;
     }
     /// Suspends one half of a function.

@@ -66,7 +66,30 @@ layouts! {
         wqe_counter = 0x3c [31:16];
         op_own = 0x3c [7:0];
     }
-    /// Entry of a receive queue.
+    /// The same for work that failed, as far as it differs.
+    mlx5_err_cqe: 0x40 {
+        syndrome = 0x34 [7:0];
+    }
+    /// Begins an entry of a send queue.
+    mlx5_wqe_ctrl_seg: 0x10 {
+        wqe_index = 0x00 [23:8];
+        opcode = 0x00 [7:0];
+        qpn = 0x04 [31:8];
+        ds = 0x04 [5:0];
+        ce = 0x08 [3:2];
+        imm = 0x0c [31:0];
+    }
+    /// Where an RDMA WRITE goes to.
+    mlx5_wqe_raddr_seg: 0x10 {
+        raddr = 0x00 quad;
+        rkey = 0x08 [31:0];
+    }
+    /// Data in the entry itself: their bytes, and bit 31, follow.
+    mlx5_wqe_inline_seg: 0x04 {
+        byte_count = 0x00 [31:0];
+        data = 0x04 start;
+    }
+    /// Entry of a receive queue, and data of an entry of a send queue.
     mlx5_wqe_data_seg: 0x10 {
         byte_count = 0x00 [31:0];
         lkey = 0x04 [31:0];
@@ -79,6 +102,36 @@ pub const PCI_CMD_XPORT: u32 = 7;
 /// Bytes of data in one block of a mailbox.
 pub const BLOCK_DATA: usize = 0x200;
 
+/// Kinds of completions: the upper half of `op_own`.
+pub mod completion {
+    /// Work of a send queue is done.
+    pub const REQ: u32 = 0;
+    /// An RDMA WRITE with an immediate came.
+    pub const RESP_WR_IMM: u32 = 1;
+    /// A message came.
+    pub const RESP_SEND: u32 = 2;
+    /// A message with an immediate came.
+    pub const RESP_SEND_IMM: u32 = 3;
+    /// Work of a send queue failed.
+    pub const REQ_ERR: u32 = 13;
+    /// Work of a receive queue failed.
+    pub const RESP_ERR: u32 = 14;
+}
+
+/// What an entry of a send queue asks for.
+pub mod work {
+    /// Nothing.
+    pub const NOP: u32 = 0x00;
+    /// To write to the other end's memory.
+    pub const RDMA_WRITE: u32 = 0x08;
+    /// The same, and to use up a receive.
+    pub const RDMA_WRITE_IMM: u32 = 0x09;
+    /// To send a message.
+    pub const SEND: u32 = 0x0a;
+    /// The same with an immediate.
+    pub const SEND_IMM: u32 = 0x0b;
+}
+
 /// Types of events.
 pub mod event {
     /// A completion queue has an entry.
@@ -87,6 +140,10 @@ pub mod event {
     pub const CQ_ERROR: u8 = 0x04;
     /// A queue pair has a fatal error.
     pub const WQ_CATAS_ERROR: u8 = 0x05;
+    /// The other end asked a queue pair for what makes no sense.
+    pub const WQ_INVAL_REQ_ERROR: u8 = 0x10;
+    /// The other end asked a queue pair for what it may not have.
+    pub const WQ_ACCESS_ERROR: u8 = 0x11;
     /// Commands completed.
     pub const CMD: u8 = 0x0a;
     /// The firmware wants pages, or gives them back.

@@ -37,7 +37,7 @@ layouts! {
 }
 
 const MAGIC: u32 = u32::from_be_bytes(*b"CXVF");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CHECKSUM: usize = 8;
 
 const KIND_PAGE: u32 = 1;

@@ -6,8 +6,11 @@
 use crate::function::{CommandQueue, Function, Phase};
 use crate::layout::{capability, Quad, Slot};
 use crate::memory::{Pages, PAGE};
-use crate::object::{Cq, Eq, Mkey, Objects, Qp, QpState, Rq, Table, MAX_LOG_QUEUE, MAX_PAGES};
+use crate::object::{
+    Cq, Eq, Mkey, Objects, Qp, QpState, Rq, Sq, Table, ANY_QP, FOR_EVER, MAX_LOG_QUEUE, MAX_PAGES,
+};
 use crate::status::{refuse, require, Failure, Result, Status};
+use crate::work::MAX_MESSAGE;
 
 const WRONG: Failure = Failure::new(Status::BadParam, "the image's objects make no sense");
 
@@ -36,8 +39,10 @@ pub(super) fn encode(function: &Function) -> Vec<u8> {
     out.table(&objects.mkeys, |out, mkey| {
         out.number(mkey.variant);
         out.number(mkey.pd);
+        out.number(mkey.qpn);
         out.number(mkey.readable);
         out.number(mkey.writable);
+        out.number(mkey.remote_writable);
         out.number(mkey.start);
         out.number(mkey.length);
         out.pages(&mkey.pages);
@@ -59,19 +64,32 @@ pub(super) fn encode(function: &Function) -> Vec<u8> {
         out.number(cq.eqn);
         out.number(cq.doorbell);
         out.pages(&cq.pages);
+        out.number(cq.broken);
     });
     out.table(&objects.qps, |out, qp| {
         out.number(qp.state as u64);
         out.number(qp.pd);
         out.number(qp.remote);
+        out.number(qp.remote_write);
+        out.number(qp.rnr_retry);
+        out.number(qp.doorbell);
+        out.pages(&qp.pages);
         out.number(qp.rq.is_some());
         if let Some(rq) = &qp.rq {
             out.number(rq.log_size);
             out.number(rq.log_stride);
             out.number(rq.head);
-            out.number(rq.doorbell);
             out.number(rq.cqn);
-            out.pages(&rq.pages);
+        }
+        out.number(qp.sq.is_some());
+        if let Some(sq) = &qp.sq {
+            out.number(sq.log_size);
+            out.number(sq.head);
+            out.number(sq.cqn);
+            out.number(sq.uar);
+            out.number(sq.rung);
+            out.number(sq.progress);
+            out.number(sq.tries);
         }
     });
     out.0
@@ -124,8 +142,10 @@ pub(super) fn decode(data: &[u8]) -> Result<Loaded> {
         Ok(Mkey {
             variant: from.small(1 << 8)? as u8,
             pd: from.word()?,
+            qpn: from.small(ANY_QP + 1)?,
             readable: from.flag()?,
             writable: from.flag()?,
+            remote_writable: from.flag()?,
             start: from.number()?,
             length: from.number()?,
             pages: from.pages()?,
@@ -153,6 +173,7 @@ pub(super) fn decode(data: &[u8]) -> Result<Loaded> {
             eqn: from.word()?,
             doorbell: from.number()?,
             pages: from.pages()?,
+            broken: from.flag()?,
         })
     })?;
     from.table(&mut objects.qps, |from| {
@@ -166,15 +187,30 @@ pub(super) fn decode(data: &[u8]) -> Result<Loaded> {
             ])?,
             pd: from.word()?,
             remote: from.word()?,
+            remote_write: from.flag()?,
+            rnr_retry: from.small(FOR_EVER + 1)?,
+            doorbell: from.number()?,
+            pages: from.pages()?,
             rq: match from.flag()? {
                 false => None,
                 true => Some(Rq {
                     log_size: from.small(MAX_LOG_QUEUE + 1)?,
                     log_stride: from.small(8)?,
                     head: from.word()?,
-                    doorbell: from.number()?,
                     cqn: from.word()?,
-                    pages: from.pages()?,
+                }),
+            },
+            sq: match from.flag()? {
+                false => None,
+                true => Some(Sq {
+                    log_size: from.small(MAX_LOG_QUEUE + 1)?,
+                    head: from.word()?,
+                    cqn: from.word()?,
+                    uar: from.word()?,
+                    rung: from.flag()?,
+                    progress: from.number()?,
+                    tries: from.small(FOR_EVER + 1)?,
+                    scheduled: false,
                 }),
             },
         })
@@ -211,10 +247,12 @@ fn check(phase: Phase, objects: &Objects) -> Result<()> {
     });
     let qps = objects.qps.iter().all(|(_, qp)| {
         objects.pds.get(qp.pd).is_some()
-            && qp.rq.as_ref().is_none_or(|rq| {
-                objects.cqs.get(rq.cqn).is_some()
-                    && rq.pages.0.len() == pages_of(16 << rq.log_stride << rq.log_size)
-            })
+            && qp.cqns().all(|cqn| objects.cqs.get(cqn).is_some())
+            && qp.pages.0.len() == pages_of(qp.bytes())
+            && qp
+                .sq
+                .as_ref()
+                .is_none_or(|sq| objects.uars.get(sq.uar).is_some() && sq.progress <= MAX_MESSAGE)
     });
     let commands = objects
         .command_eq

@@ -7,6 +7,7 @@ use super::state::Bytes;
 use super::{chunk_size, objects, piece_size};
 use crate::layout::command::{load_vhca_state_in, save_vhca_state_in, save_vhca_state_out};
 use crate::layout::Slot;
+use crate::memory::{Access, User};
 use crate::nic::{Event, Nic};
 use crate::queue::Request;
 use crate::status::{refuse, require, Failure, Result, Status};
@@ -206,11 +207,13 @@ impl Nic {
         match &mut transfer.work {
             Work::Save { writer, .. } => {
                 let bytes = writer.take(count as usize);
-                self.key_write(pf, transfer.key, transfer.address, &bytes)?;
+                let place = (transfer.address, Access::Write);
+                self.key_write(pf, User::Firmware, transfer.key, place, &bytes)?;
             }
             Work::Load(reader) => {
                 let mut bytes = vec![0; count as usize];
-                self.key_read(pf, transfer.key, transfer.address, &mut bytes)?;
+                let from = transfer.address;
+                self.key_read(pf, User::Firmware, transfer.key, from, &mut bytes)?;
                 reader.push(&bytes)?;
             }
         }
