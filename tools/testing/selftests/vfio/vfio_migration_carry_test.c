@@ -83,7 +83,7 @@ static void live(struct emulated *emu)
 		;
 	if (!cap || pwrite(emu->dev.fd, &command, 2, emu->config.offset + 4) != 2 ||
 	    pwrite(emu->dev.fd, &msix, 2, emu->config.offset + cap + 2) != 2 ||
-	    emu_eventfds(emu, fd, EMU_VECTORS))
+	    mig_eventfds(&emu->dev, fd, EMU_VECTORS))
 		mig_die("cannot set the device up: %s", strerror(errno));
 	emu_write(emu, EMU_IRQ_RAISE, 2);
 	emu_write(emu, EMU_TICK_PERIOD_US, 700);

@@ -211,7 +211,7 @@ TEST_F(device, interrupts)
 	__u32 raised = 0;
 
 	emu_write(emu, EMU_IRQ_RAISE, 0);
-	ASSERT_EQ(0, emu_eventfds(emu, fd, EMU_VECTORS));
+	ASSERT_EQ(0, mig_eventfds(&emu->dev, fd, EMU_VECTORS));
 	raised = emu_read(emu, EMU_IRQ_COUNT);
 	for (i = 0; i < EMU_VECTORS; i++) {
 		for (k = 0; k <= i; k++)
@@ -226,7 +226,7 @@ TEST_F(device, interrupts)
 	for (k = 0; k < EMU_VECTORS; k++)
 		EXPECT_EQ(0, emu_events(fd[k])) TH_LOG("no such vector");
 	EXPECT_EQ(raised, emu_read(emu, EMU_IRQ_COUNT));
-	ASSERT_EQ(0, emu_eventfds(emu, NULL, 0));
+	ASSERT_EQ(0, mig_eventfds(&emu->dev, NULL, 0));
 	emu_write(emu, EMU_IRQ_RAISE, 1);
 	EXPECT_EQ(0, emu_events(fd[1])) TH_LOG("disconnected");
 }
@@ -237,7 +237,7 @@ TEST_F(device, ticks)
 	int fd[EMU_VECTORS];
 	__u64 last, seq, stamp[2];
 
-	ASSERT_EQ(0, emu_eventfds(emu, fd, EMU_VECTORS));
+	ASSERT_EQ(0, mig_eventfds(&emu->dev, fd, EMU_VECTORS));
 	tick(emu, 1000, 1);
 	EXPECT_TRUE(ticks_go_on(emu));
 	EXPECT_EQ(0, emu_events(fd[0])) TH_LOG("an interrupt nobody asked for");
@@ -284,7 +284,7 @@ TEST_F(device, b1_b4_stop_freezes)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(stopped); i++) {
-		ASSERT_EQ(0, emu_eventfds(emu, vector, EMU_VECTORS));
+		ASSERT_EQ(0, mig_eventfds(&emu->dev, vector, EMU_VECTORS));
 		tick(emu, 500, 3);
 		EXPECT_TRUE(ticks_go_on(emu));
 		fd = mig_set(&emu->dev, stopped[i]);
@@ -351,7 +351,7 @@ TEST_F(device, b2_config_and_interrupts_in_stop)
 	EXPECT_EQ(2, pwrite(emu->dev.fd, &command, 2, emu->config.offset + 4)) TH_LOG("[B2]");
 	emu_config(emu, config);
 	EXPECT_EQ(6, config[4]) TH_LOG("[B2]");
-	EXPECT_EQ(0, emu_eventfds(emu, fd, EMU_VECTORS)) TH_LOG("[B2]");
+	EXPECT_EQ(0, mig_eventfds(&emu->dev, fd, EMU_VECTORS)) TH_LOG("[B2]");
 	emu_write(emu, EMU_SCRATCH, 77);
 	EXPECT_EQ(77, emu_read(emu, EMU_SCRATCH)) TH_LOG("[B2] [B3]");
 	mig_set(&emu->dev, R);

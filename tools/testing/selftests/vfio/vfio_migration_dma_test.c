@@ -33,7 +33,7 @@ struct guest {
 /* The memory of the guest, which both devices see: a guest that moves has it on both sides. */
 static void set_up(struct side *side, const char *path, void *memory)
 {
-	if (emu_open(&side->emu, path) || emu_eventfds(&side->emu, side->irq, EMU_VECTORS) ||
+	if (emu_open(&side->emu, path) || mig_eventfds(&side->emu.dev, side->irq, EMU_VECTORS) ||
 	    mig_map(&side->emu.dev, memory, BASE, SIZE, true))
 		mig_die("cannot set %s up", path);
 }

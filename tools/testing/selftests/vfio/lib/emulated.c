@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -96,32 +95,6 @@ void emu_fill(struct emulated *emu, uint64_t seed)
 			 sizeof(value))
 			mig_die("write of the memory: %s", strerror(errno));
 	}
-}
-
-/* Connect the first vectors to new eventfds, or with no fd disconnect all. */
-int emu_eventfds(struct emulated *emu, int *fd, unsigned int count)
-{
-	struct {
-		struct vfio_irq_set set;
-		int fd[EMU_VECTORS];
-	} req = {
-		.set = {
-			.argsz = sizeof(req.set) + count * sizeof(int),
-			.flags = VFIO_IRQ_SET_ACTION_TRIGGER |
-				 (count ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
-			.index = VFIO_PCI_MSIX_IRQ_INDEX,
-			.count = count,
-		},
-	};
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
-		fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		if (fd[i] < 0)
-			return -errno;
-		req.fd[i] = fd[i];
-	}
-	return mig_ioctl(emu->dev.fd, VFIO_DEVICE_SET_IRQS, &req);
 }
 
 /* The interrupts that came since the last time. */

@@ -9,7 +9,7 @@
 
 #define EMU_VENDOR_DEVICE	0x10f41af4
 #define EMU_PAGE		4096
-#define EMU_VECTORS		8
+#define EMU_VECTORS		MIG_VECTORS
 
 /* BAR0, 32-bit registers */
 enum {
@@ -45,7 +45,6 @@ __u64 emu_count(struct emulated *emu, __u64 offset);
 __u64 emu_ticks(struct emulated *emu);
 void emu_config(struct emulated *emu, unsigned char *config);
 void emu_fill(struct emulated *emu, uint64_t seed);
-int emu_eventfds(struct emulated *emu, int *fd, unsigned int count);
 uint64_t emu_events(int fd);
 bool emu_is(const struct mig_device *dev);
 bool emu_has_precopy(const struct mig_device *dev);

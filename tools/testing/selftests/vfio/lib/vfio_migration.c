@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -190,4 +191,30 @@ void *mig_mmap(struct mig_device *dev, size_t *size)
 		return map;
 	}
 	return NULL;
+}
+
+/* Connect the first vectors to new eventfds, or with no fd disconnect all. */
+int mig_eventfds(struct mig_device *dev, int *fd, unsigned int count)
+{
+	struct {
+		struct vfio_irq_set set;
+		int fd[MIG_VECTORS];
+	} req = {
+		.set = {
+			.argsz = sizeof(req.set) + count * sizeof(int),
+			.flags = VFIO_IRQ_SET_ACTION_TRIGGER |
+				 (count ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
+			.index = VFIO_PCI_MSIX_IRQ_INDEX,
+			.count = count,
+		},
+	};
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (fd[i] < 0)
+			return -errno;
+		req.fd[i] = fd[i];
+	}
+	return mig_ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &req);
 }

@@ -75,6 +75,9 @@ struct mig_record {
 
 #define MIG_RECORD_HEADER	16
 
+/* The most interrupts that mig_eventfds() connects. */
+#define MIG_VECTORS	8
+
 /* End the test as failed. */
 #define mig_die(fmt, ...) do { \
 	fprintf(stderr, "# %s:%d: " fmt "\n", __FILE__, __LINE__, ##__VA_ARGS__); \
@@ -93,6 +96,7 @@ int mig_device_fd(struct mig_device *dev);
 int mig_reset(struct mig_device *dev);
 int mig_region(struct mig_device *dev, unsigned int index, struct vfio_region_info *info);
 void *mig_mmap(struct mig_device *dev, size_t *size);
+int mig_eventfds(struct mig_device *dev, int *fd, unsigned int count);
 
 /* map.c: memory for its DMA */
 int mig_map(struct mig_device *dev, void *memory, __u64 iova, __u64 length, bool writable);
