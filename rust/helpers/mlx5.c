@@ -15,7 +15,7 @@ struct device *rust_helper_mlx5_dma_device(struct mlx5_core_dev *mdev)
 /* Zeroed. Who asks for more than a page has something smaller to fall back to. */
 void *rust_helper_mlx5_alloc_block(unsigned int order)
 {
-	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
 
 	/* A session that needs too much fails; nobody is killed for it. */
 	gfp |= order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL;

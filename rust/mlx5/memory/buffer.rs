@@ -59,7 +59,8 @@ impl Drop for Block {
 
 /// Memory of the driver, at first none, charged to the calling task's cgroup.
 ///
-/// It is zeroed when it is allocated, as what the firmware leaves alone may get to user space.
+/// What is in it at first is whatever was there before: only what the firmware or user space says
+/// that it wrote may be looked at.
 #[derive(Default)]
 pub struct Buffer {
     blocks: KVVec<Block>,
@@ -127,7 +128,7 @@ impl Buffer {
     /// What is at `offset`, as far as it is contiguous; nothing at the end.
     pub fn piece(&self, offset: usize) -> &[u8] {
         match self.at(offset) {
-            // SAFETY: The memory is the buffer's, and initialised. Nobody writes to it while it is
+            // SAFETY: The memory is the buffer's, and any content is a byte. Nobody writes while it is
             // borrowed.
             Some((address, len)) => unsafe { slice::from_raw_parts(address, len) },
             None => &[],
@@ -148,7 +149,7 @@ impl Buffer {
     #[allow(clippy::mut_from_ref)]
     pub(super) unsafe fn piece_unshared(&self, offset: usize) -> &mut [u8] {
         match self.at(offset) {
-            // SAFETY: The memory is the buffer's, and initialised; the rest is by the safety
+            // SAFETY: The memory is the buffer's, and any content is a byte; the rest is by the safety
             // requirements.
             Some((address, len)) => unsafe { slice::from_raw_parts_mut(address, len) },
             None => &mut [],

@@ -32,7 +32,8 @@ use crate::{
 use core::marker::PhantomData;
 use gate::{
     Gate,
-    Writer, //
+    Writer,
+    AT_ONCE, //
 };
 use kernel::{
     fs::File,
@@ -313,6 +314,7 @@ impl<B: Backend> ResumeFile<B> {
             let landing = writer.landing(wait)?;
             let space = landing.space(left)?;
             let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let room = room.min(AT_ONCE);
             let space = space.get_mut(..room).unwrap_or(&mut []);
             let copied = data.copy_from_iter(space);
             let fed = self.feed(space.get(..copied).unwrap_or(&[]))?;

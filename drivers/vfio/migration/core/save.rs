@@ -7,10 +7,11 @@
 //! user space asks for data, and all of it is charged to the process that reads or that began the
 //! session.
 //!
-//! This file has the producer's side, [`file`] what user space sees.
+//! This file has the producer's side, [`framer`] the records of the stream, [`file`] what user space
+//! sees.
 
-mod entry;
 mod file;
+mod framer;
 
 use crate::{
     backend::{
@@ -26,16 +27,18 @@ use crate::{
     protocol::{
         fsm::Arc as StateArc,
         stream::{
-            Writer,
-            CHECKSUM_RECORD_LEN,
             HEADER_LEN,
             IDENTITY_RECORD_LEN, //
         },
     },
-    watched::Watched,
-    Crc32c,
+    watched::Watched, //
 };
-use entry::Entry;
+use framer::{
+    Entry,
+    Framer,
+    Item,
+    FRAMING, //
+};
 use kernel::{
     fs::File,
     prelude::*,
@@ -61,6 +64,10 @@ use vfio::{
     }, //
 };
 
+/// Bytes of the identity, with which a stream begins.
+// CAST: A constant.
+const IDENTITY_LEN: u64 = IDENTITY_RECORD_LEN as u64;
+
 /// How far the stream is.
 #[derive(Clone, Copy)]
 enum Stage {
@@ -76,21 +83,25 @@ enum Stage {
 
 /// # Invariants
 ///
-/// There is room for two entries more than there may be images in `ready`, and for all images in
+/// There is room for one item more than there may be images in `ready`, and for all images in
 /// `spare`.
 struct Queue<I> {
     stage: Stage,
     /// Changes only with the lock of the session held.
     phase: Phase,
-    ready: KVec<Entry<I>>,
+    ready: KVec<Item<I>>,
     spare: KVec<I>,
     /// Images that there are, wherever, with the one in the making.
     images: usize,
     /// How many there may be.
     depth: usize,
-    /// Somebody is in `read()`, with this many bytes of an entry in hand.
+    /// Somebody is in `read()`, with all of `hands`.
     reading: bool,
+    hands: Hands<I>,
+    /// Bytes that he had in hand when he began.
     in_hand: Pending,
+    /// The identity was read, or is in hand.
+    identified: bool,
     /// A reader was told that there is data to come (`EAGAIN`), and not yet that there is none.
     owing: bool,
     /// The last re-initialisation that was told to user space.
@@ -101,6 +112,23 @@ struct Queue<I> {
     events: u64,
 }
 
+/// What belongs to the one that reads.
+struct Hands<I> {
+    /// Not before the session has begun.
+    framer: Option<Framer>,
+    /// What is read in part.
+    entry: Option<Entry<I>>,
+}
+
+impl<I> Hands<I> {
+    const fn new() -> Self {
+        Self {
+            framer: None,
+            entry: None,
+        }
+    }
+}
+
 impl<I: Image> Queue<I> {
     fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
@@ -109,10 +137,27 @@ impl<I: Image> Queue<I> {
     /// Bytes that are made and were not read, by class.
     fn unread(&self) -> Pending {
         let mut sum = self.in_hand;
-        for entry in &self.ready {
-            add(&mut sum, entry.initial, entry.len());
+        for item in &self.ready {
+            add(&mut sum, item.is_initial(), item.len());
         }
         sum
+    }
+
+    /// What is not read belongs to the initial data from now on.
+    fn all_initial(&mut self) {
+        for item in &mut self.ready {
+            if let Item::Image { initial, .. } = item {
+                *initial = true;
+            }
+        }
+        if let Some(entry) = &mut self.hands.entry {
+            entry.set_initial();
+        }
+    }
+
+    /// Whether there is something to read without waiting.
+    fn has_data(&self) -> bool {
+        !self.ready.is_empty() || self.hands.entry.is_some()
     }
 
     /// Whether there is an image that the reader has yet to give back, besides one in the making.
@@ -146,8 +191,8 @@ struct Session<B: Backend> {
     /// The process that began the session.
     charge: Charge,
     save: B::Save,
-    writer: Writer<Crc32c>,
-    identified: bool,
+    /// Bytes of the stream that were made.
+    bytes: u64,
     /// Rounds of pre-copy that are over: in each all was made that there was to make then.
     rounds: u64,
     /// Bytes of the stream at the end of the last round.
@@ -156,68 +201,41 @@ struct Session<B: Backend> {
 
 /// What the producer made.
 enum Made<I> {
-    Records(Entry<I>),
+    Item(Item<I>),
     /// Nothing for now.
     Nothing,
-    /// The trailer.
-    End(Entry<I>),
 }
 
 impl<B: Backend> Session<B> {
-    /// Makes the next records, in the memory of `spare` if that will do.
+    /// Makes the next item, in the memory of `spare` if that will do.
     fn make(&mut self, phase: Phase, spare: &mut Option<B::Image>) -> Result<Made<B::Image>> {
-        if !self.identified {
-            let record = self.writer.identity(&self.backend.backend().identity());
-            self.backend.made(&record);
-            self.identified = true;
-            return Ok(Made::Records(Entry::identity(record)));
-        }
-        let position = self.writer.bytes();
-        let backend = &self.backend;
-        let save = &mut self.save;
-        let made = self
-            .charge
-            .scope(|| backend.save(save, phase, position, spare))?;
+        let Self {
+            backend,
+            charge,
+            save,
+            bytes,
+            ..
+        } = self;
+        let made = charge.scope(|| backend.save(save, phase, *bytes, spare))?;
         match (made, phase) {
-            (Some(chunk), _) => Ok(Made::Records(self.frame(chunk))),
+            (Some(Chunk { image, initial }), _) => {
+                let item = Item::Image { image, initial };
+                // CAST: No image is longer than `isize::MAX`.
+                self.bytes += item.len() as u64;
+                Ok(Made::Item(item))
+            }
             (None, Phase::PreCopy) => {
                 self.end_round();
                 Ok(Made::Nothing)
             }
-            (None, Phase::StopCopy) => {
-                let trailer = self.writer.trailer();
-                self.backend.made(&trailer);
-                Ok(Made::End(Entry::trailer(trailer)))
-            }
+            (None, Phase::StopCopy) => Ok(Made::Item(Item::End)),
         }
-    }
-
-    /// Makes records of a chunk.
-    fn frame(&mut self, chunk: Chunk<B::Image>) -> Entry<B::Image> {
-        let Chunk { image, initial } = chunk;
-        let len = image.size();
-        // CAST: No image is longer than `isize::MAX`.
-        let header = self.writer.data(len as u64);
-        self.backend.made(&header);
-        let mut done = 0;
-        while done < len {
-            let piece = image.piece(done);
-            if piece.is_empty() {
-                debug_assert!(false);
-                break;
-            }
-            self.writer.payload(piece);
-            done += piece.len();
-        }
-        let checksum = self.writer.checksum();
-        self.backend.made(&checksum);
-        Entry::data(header, image, checksum, initial)
     }
 
     /// A round of pre-copy is over, unless nothing was made since the last.
     fn end_round(&mut self) {
-        let end = self.writer.bytes();
-        if end > self.rounds_end {
+        let end = self.bytes;
+        if end > self.rounds_end.max(IDENTITY_LEN) {
             self.rounds += 1;
             self.backend.round(self.rounds, end - self.rounds_end);
             self.rounds_end = end;
@@ -229,9 +247,6 @@ impl<B: Backend> Session<B> {
         let mut pending = self.backend.pending(&mut self.save)?;
         pending.initial += framing::<B>(pending.initial);
         pending.dirty += framing::<B>(pending.dirty);
-        if !self.identified {
-            add(&mut pending, true, IDENTITY_RECORD_LEN);
-        }
         Ok(pending)
     }
 }
@@ -241,7 +256,7 @@ pub(crate) fn framing<B: Backend>(payload: u64) -> u64 {
     // CAST: A chunk is far below 4 GiB.
     let chunks = payload.div_ceil(B::CHUNK_SIZE as u64);
     // OVERFLOW: A few bytes for each chunk, which has more.
-    chunks * (HEADER_LEN + CHECKSUM_RECORD_LEN) as u64
+    chunks * FRAMING as u64
 }
 
 /// The file of a session that saves; it may outlive the session and the device.
@@ -269,15 +284,17 @@ impl<B: Backend> SaveFile<B> {
             assert!((IDENTITY_RECORD_LEN - HEADER_LEN) as u64 <= B::POLICY.max_record);
         }
         let depth = backend.backend().depth().max(1);
-        // INVARIANT: Identity and trailer are the two entries without an image.
+        // INVARIANT: The end is the item without an image.
         let queue = Queue {
             stage: Stage::Open,
             phase,
-            ready: KVec::with_capacity(depth + 2, GFP_KERNEL_ACCOUNT)?,
+            ready: KVec::with_capacity(depth + 1, GFP_KERNEL_ACCOUNT)?,
             spare: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
             images: 0,
             depth,
             reading: false,
+            hands: Hands::new(),
+            identified: false,
             in_hand: Pending::default(),
             owing: false,
             reinits: 0,
@@ -300,13 +317,15 @@ impl<B: Backend> SaveFile<B> {
 
     /// Begins the session.
     pub(crate) fn begin(&self, backend: Watched<B>, device: Handle, save: B::Save) {
+        let identity = backend.backend().identity();
+        let framer = Framer::new(identity, self.monitor.clone(), backend.number());
+        self.queue.lock().hands.framer = Some(framer);
         *self.session.lock() = Some(Session {
             backend,
             device,
             charge: Charge::current(),
             save,
-            writer: Writer::new(),
-            identified: false,
+            bytes: IDENTITY_LEN,
             rounds: 0,
             rounds_end: 0,
         });
@@ -321,8 +340,8 @@ impl<B: Backend> SaveFile<B> {
         session.backend.stop_copy(arc, &mut session.save)?;
         session.end_round();
         this.queue.lock().phase = Phase::StopCopy;
+        // Who waits for data has the producer go on.
         this.note();
-        this.start();
         Ok(())
     }
 
@@ -332,9 +351,10 @@ impl<B: Backend> SaveFile<B> {
         queue.stage = Stage::Dead;
         let ready = core::mem::take(&mut queue.ready);
         let spare = core::mem::take(&mut queue.spare);
+        let hands = core::mem::replace(&mut queue.hands, Hands::new());
         drop(queue);
         self.note();
-        drop((ready, spare));
+        drop((ready, spare, hands));
         let session = self.session.lock().take();
         session.map(|session| session.save)
     }
@@ -376,13 +396,13 @@ impl<B: Backend> SaveFile<B> {
         if !queue.is_open() {
             return false;
         }
-        let (entry, again) = match made {
-            Ok(Made::Records(entry)) => (Some(entry), true),
-            Ok(Made::Nothing) => (None, false),
-            Ok(Made::End(entry)) => {
+        let (item, again) = match made {
+            Ok(Made::Item(Item::End)) => {
                 queue.stage = Stage::Complete;
-                (Some(entry), false)
+                (Some(Item::End), false)
             }
+            Ok(Made::Item(item)) => (Some(item), true),
+            Ok(Made::Nothing) => (None, false),
             // The reader starts this again when it gives one of the others back.
             Err(error) if error == ENOMEM && queue.has_unread_image() => (None, false),
             Err(error) => {
@@ -390,11 +410,11 @@ impl<B: Backend> SaveFile<B> {
                 (None, false)
             }
         };
-        if !entry.as_ref().is_some_and(Entry::has_image) {
+        if !matches!(item, Some(Item::Image { .. })) {
             queue.unmade(spare.take());
         }
         // By the invariant of `Queue` this loses none.
-        let lost = entry.is_some_and(|entry| queue.ready.push_within_capacity(entry).is_err());
+        let lost = item.is_some_and(|item| queue.ready.push_within_capacity(item).is_err());
         queue.events += 1;
         drop(queue);
         drop(guard);

@@ -30,8 +30,7 @@ use crate::{
         },
         stream::{
             Header,
-            Identity,
-            HEADER_LEN, //
+            Identity, //
         },
     },
 };
@@ -233,12 +232,9 @@ impl<B: Backend> Watched<B> {
         self.monitor.restart(cause, from, since(start));
     }
 
-    /// A record was made.
-    pub(crate) fn made(&self, record: &[u8]) {
-        if let Some(header) = record.first_chunk::<HEADER_LEN>() {
-            let header = Header::decode(header);
-            self.monitor.record(self.session, header, Direction::Save);
-        }
+    /// The number of the session.
+    pub(crate) fn number(&self) -> u64 {
+        self.session
     }
 
     /// The header of a record was accepted.

@@ -120,7 +120,8 @@ impl Share {
         self.bytes = 0;
         // Without memory to remember it, it is freed here and now.
         if self.pool.unused.lock().push(memory, GFP_KERNEL).is_ok() {
-            self.pool.start();
+            // Not right now, or the arc that drops it may have to wait for the CPU.
+            self.pool.start_after(1);
         }
     }
 }

@@ -16,8 +16,9 @@ use vfio::{
     task::Task, //
 };
 
-/// The most that is copied from user space at once where data does not land in images.
-const BOUNCE_SIZE: usize = 64 * 1024;
+/// The most that is copied from user space at once: it should still be in the cache for its
+/// checksum, and who ends the session waits for that.
+pub(super) const AT_ONCE: usize = 64 * 1024;
 
 /// An image that has landed.
 pub(super) struct Landed<L> {
@@ -138,7 +139,7 @@ impl<'a, B: Backend> Writer<'a, B> {
     /// `ENOMEM`.
     pub(super) fn bounce(&mut self) -> Result<&mut [u8]> {
         if self.hands.bounce.is_none() {
-            self.hands.bounce = Some(KVVec::zeroed(BOUNCE_SIZE, GFP_KERNEL_ACCOUNT)?);
+            self.hands.bounce = Some(KVVec::zeroed(AT_ONCE, GFP_KERNEL_ACCOUNT)?);
         }
         Ok(self.hands.bounce.as_mut().ok_or(ENOMEM)?)
     }

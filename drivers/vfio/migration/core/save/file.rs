@@ -8,8 +8,11 @@
 use super::{
     add,
     Entry,
+    Hands,
+    Item,
     SaveFile,
-    Stage, //
+    Stage,
+    IDENTITY_LEN, //
 };
 use crate::{
     backend::{
@@ -45,29 +48,77 @@ use vfio::{
     task::Task, //
 };
 
+/// The most that is copied at once: it should still be in the cache after its checksum was made.
+const AT_ONCE: usize = 64 * 1024;
+
 /// Bytes of `struct vfio_precopy_info` that every version has.
 const PRECOPY_INFO_SIZE: usize = 24;
 
-/// The right to read: entries leave the queue in order, so one process does so at a time.
-struct Reader<'a, B: Backend>(&'a SaveFile<B>);
+/// The right to read, with what that needs: records leave in order, so one process does so at a time.
+struct Reader<'a, B: Backend> {
+    file: &'a Task<SaveFile<B>>,
+    hands: Hands<B::Image>,
+}
 
 impl<'a, B: Backend> Reader<'a, B> {
     /// # Errors
     ///
     /// - `EAGAIN` if somebody is reading and `wait` does not allow to wait.
     /// - `ERESTARTSYS` for a signal.
-    fn enter(file: &'a SaveFile<B>, wait: Wait) -> Result<Self> {
-        drop(turn::take(&file.queue, &file.waker, wait, |queue| {
-            &mut queue.reading
-        })?);
-        Ok(Self(file))
+    /// - `ENODEV` after the end of the session.
+    fn enter(file: &'a Task<SaveFile<B>>, wait: Wait) -> Result<Self> {
+        let mut queue = turn::take(&file.queue, &file.waker, wait, |queue| &mut queue.reading)?;
+        let hands = core::mem::replace(&mut queue.hands, Hands::new());
+        drop(queue);
+        Ok(Self { file, hands })
+    }
+
+    /// Copies from what is next; returns how much, and whether `out` had room for all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaveFile::next`], where nothing is in hand.
+    fn copy(&mut self, out: &mut IovIterDest<'_>, wait: Wait) -> Result<Option<(usize, bool)>> {
+        let framer = self.hands.framer.as_mut().ok_or(ENODEV)?;
+        let entry = match &mut self.hands.entry {
+            Some(entry) => entry,
+            none => match SaveFile::next(self.file, wait)? {
+                Some(item) => none.insert(framer.open(item)),
+                None => return Ok(None),
+            },
+        };
+        let piece = framer.piece(entry, out.len().min(AT_ONCE));
+        // No lock is held here: the memory may be this device's own.
+        let copied = out.copy_to_iter(piece);
+        let whole = copied == piece.len();
+        entry.advance(copied);
+        if entry.len() == 0 {
+            let image = self.hands.entry.take().and_then(Entry::into_image);
+            SaveFile::give_back(self.file, image);
+        }
+        Ok(Some((copied, whole)))
     }
 }
 
 impl<B: Backend> Drop for Reader<'_, B> {
     fn drop(&mut self) {
-        self.0.queue.lock().reading = false;
-        self.0.waker.wake();
+        let hands = core::mem::replace(&mut self.hands, Hands::new());
+        let mut queue = self.file.queue.lock();
+        queue.reading = false;
+        queue.in_hand = Pending::default();
+        let unused = if matches!(queue.stage, Stage::Dead) {
+            Some(hands)
+        } else {
+            if let Some(entry) = &hands.entry {
+                add(&mut queue.in_hand, entry.is_initial(), entry.len());
+            }
+            queue.hands = hands;
+            None
+        };
+        drop(queue);
+        // May take the backend's locks.
+        drop(unused);
+        self.file.waker.wake();
     }
 }
 
@@ -94,7 +145,7 @@ impl<B: Backend> SaveFile<B> {
             return Ok(false);
         };
         let queue = self.queue.lock();
-        if queue.phase != Phase::PreCopy || !queue.is_open() || !queue.ready.is_empty() {
+        if queue.phase != Phase::PreCopy || !queue.is_open() || queue.has_data() {
             return Ok(false);
         }
         drop(queue);
@@ -103,7 +154,7 @@ impl<B: Backend> SaveFile<B> {
         Ok(pending.initial == 0 && pending.dirty == 0)
     }
 
-    /// Takes the next entry, waiting for it if `wait` allows; [`None`] at the end of the stream.
+    /// Takes the next item, waiting for it if `wait` allows; [`None`] at the end of the stream.
     ///
     /// # Errors
     ///
@@ -112,17 +163,19 @@ impl<B: Backend> SaveFile<B> {
     /// - `ERESTARTSYS` for a signal.
     /// - `ENODEV` after the end of the session.
     /// - The backend's.
-    fn next(this: &Task<Self>, wait: Wait) -> Result<Option<Entry<B::Image>>> {
+    fn next(this: &Task<Self>, wait: Wait) -> Result<Option<Item<B::Image>>> {
         loop {
             let mut queue = this.queue.lock();
             let events = queue.events;
             if matches!(queue.stage, Stage::Dead) {
                 return Err(ENODEV);
             }
-            if let Ok(entry) = queue.ready.remove(0) {
-                add(&mut queue.in_hand, entry.initial, entry.len());
+            if let Ok(item) = queue.ready.remove(0) {
+                queue.in_hand = Pending::default();
+                add(&mut queue.in_hand, item.is_initial(), item.len());
+                queue.identified = true;
                 queue.owing = false;
-                return Ok(Some(entry));
+                return Ok(Some(item));
             }
             match queue.stage {
                 Stage::Complete => return Ok(None),
@@ -151,58 +204,47 @@ impl<B: Backend> SaveFile<B> {
         }
     }
 
-    /// Takes back an entry that a reader has copied from.
-    fn give_back(this: &Task<Self>, entry: Entry<B::Image>) {
-        let rest = entry.len();
+    /// Takes back the memory of an image that was read.
+    fn give_back(this: &Task<Self>, image: Option<B::Image>) {
+        let Some(image) = image else {
+            return;
+        };
         let mut queue = this.queue.lock();
-        queue.in_hand = Pending::default();
         if matches!(queue.stage, Stage::Dead) {
             drop(queue);
             // May take the backend's locks.
-            drop(entry);
+            drop(image);
             return;
         }
-        // By the invariant of `Queue` neither push loses one.
-        if rest > 0 {
-            let _ = queue.ready.insert_within_capacity(0, entry);
-        } else if let Some(image) = entry.into_image() {
-            let _ = queue.spare.push_within_capacity(image);
-            drop(queue);
-            this.start();
-        }
+        // By the invariant of `Queue` there is room.
+        let _ = queue.spare.push_within_capacity(image);
+        drop(queue);
+        this.start();
     }
 
     fn read(this: &Task<Self>, out: &mut IovIterDest<'_>, wait: Wait) -> Result<usize> {
         if out.is_empty() {
             return Ok(0);
         }
-        let _reader = Reader::enter(this, wait)?;
+        let mut reader = Reader::enter(this, wait)?;
         let mut done = 0;
         while !out.is_empty() {
             // What was copied is returned before anything is waited for or reported.
             let wait = if done > 0 { Wait::No } else { wait };
-            let mut entry = match Self::next(this, wait) {
-                Ok(Some(entry)) => entry,
+            match reader.copy(out, wait) {
                 Ok(None) => break,
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(error),
-            };
-            let mut fault = false;
-            while !fault && !out.is_empty() && entry.len() > 0 {
-                let piece = entry.piece();
-                // No lock is held here: the memory may be this device's own.
-                let copied = out.copy_to_iter(piece);
-                fault = copied < piece.len() && !out.is_empty();
-                entry.advance(copied);
-                done += copied;
-                // CAST: No buffer is longer than `isize::MAX`.
-                this.monitor.stats.bytes_saved.add(copied as u64);
-            }
-            Self::give_back(this, entry);
-            if fault && done == 0 {
-                return Err(EFAULT);
-            } else if fault {
-                break;
+                Ok(Some((copied, whole))) => {
+                    done += copied;
+                    // CAST: No buffer is longer than `isize::MAX`.
+                    this.monitor.stats.bytes_saved.add(copied as u64);
+                    if !whole && done == 0 {
+                        return Err(EFAULT);
+                    } else if !whole {
+                        break;
+                    }
+                }
             }
         }
         Ok(done)
@@ -215,7 +257,7 @@ impl<B: Backend> SaveFile<B> {
             Stage::Complete => return events::READABLE,
             Stage::Open => {}
         }
-        if queue.phase == Phase::StopCopy || !queue.ready.is_empty() {
+        if queue.phase == Phase::StopCopy || queue.has_data() {
             return events::READABLE;
         }
         drop(queue);
@@ -252,7 +294,7 @@ impl<B: Backend> SaveFile<B> {
         if again && v2 {
             // What is queued comes first, and counts with the new initial data: there is no dirty
             // data before that is read (P10, P11).
-            queue.ready.iter_mut().for_each(|b| b.initial = true);
+            queue.all_initial();
         } else if again {
             queue.initial_is_dirty = true;
         }
@@ -261,6 +303,9 @@ impl<B: Backend> SaveFile<B> {
             unread.initial + pending.initial,
             unread.dirty + pending.dirty,
         );
+        if !queue.identified && initial + dirty > 0 {
+            initial += IDENTITY_LEN;
+        }
         if again && v2 {
             initial += dirty;
             dirty = 0;
