@@ -255,7 +255,10 @@ impl Reporting<'_> {
             if begin.elapsed() >= PATIENCE {
                 return Err(ETIMEDOUT);
             }
-            self.tracker.0.events.wait(msecs_to_jiffies(GLANCE))?;
+            // It may have failed with an event that was lost.
+            if !self.tracker.0.events.wait(msecs_to_jiffies(GLANCE))? {
+                self.tracker.0.events.change();
+            }
         }
     }
 

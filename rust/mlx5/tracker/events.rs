@@ -87,6 +87,11 @@ impl Events {
         self.note(&self.gone);
     }
 
+    /// The tracker's state may be another one.
+    pub(super) fn change(&self) {
+        self.note(&self.changed);
+    }
+
     /// The tracker, or what it reports by, has failed.
     pub(super) fn fail(&self) {
         self.note(&self.failed);
@@ -103,7 +108,7 @@ impl Events {
         }
     }
 
-    /// Whether the firmware said that the tracker's state is another one, since this was asked.
+    /// Whether the tracker's state may be another one since this was asked.
     pub(super) fn take_changed(&self) -> bool {
         self.changed.xchg(0, ordering::Full) != 0
     }
@@ -200,7 +205,7 @@ impl Subscription {
             bindings::MLX5_EVENT_TYPE_OBJECT_CHANGE => {
                 // SAFETY: The entry is of such an event.
                 if unsafe { bindings::mlx5_eqe_obj_type(entry) } == PAGE_TRACK {
-                    this.events.note(&this.events.changed);
+                    this.events.change();
                 }
             }
             _ => {}
