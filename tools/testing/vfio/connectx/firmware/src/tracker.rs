@@ -65,6 +65,8 @@ pub(crate) struct Tracker {
     state: State,
     /// What is still to be reported.
     report: BTreeSet<u64>,
+    /// It says nothing any more.
+    mute: bool,
 }
 
 impl Tracker {
@@ -164,6 +166,7 @@ impl Nic {
             dirty: BTreeSet::new(),
             state: State::Tracking,
             report: BTreeSet::new(),
+            mute: false,
         })
     }
 
@@ -212,7 +215,7 @@ impl Nic {
         let trackers = &self.functions[0].objects.trackers;
         let reporting: Vec<u32> = trackers
             .iter()
-            .filter(|(_, tracker)| tracker.state == State::Reporting)
+            .filter(|(_, tracker)| tracker.state == State::Reporting && !tracker.mute)
             .map(|(id, _)| id)
             .collect();
         let mut waits = false;
@@ -307,6 +310,10 @@ impl Nic {
         let Some(tracker) = objects.trackers.get_mut(id) else {
             return;
         };
+        if error == Error::Mute {
+            tracker.mute = true;
+            return;
+        }
         tracker.state = State::Error;
         let qpn = tracker.qpn;
         let remote = objects.qps.get(qpn).map(|qp| qp.remote);
@@ -326,6 +333,7 @@ impl Nic {
                 mlx5_eqe_cq_err::cqn.put(data, cqn);
                 mlx5_eqe_cq_err::syndrome.put(data, OVERRUN);
             }),
+            Error::Mute => false,
         };
     }
 }

@@ -246,3 +246,16 @@ fn errors_are_told() {
         );
     }
 }
+
+#[test]
+fn a_mute_tracker_says_nothing() {
+    let mut rig = Rig::running(&[("fault", "MODIFY_GENERAL_OBJECT:1:mute")], 1);
+    let uar = rig.number(0, 0x802, 0);
+    let mut eq = rig.create_eq(0, uar, 8, 1, 1 << event::OBJECT_CHANGE);
+    let mut reporter = rig.reporter(uar, eq.number, 3, 12);
+    let id = start(&mut rig, &reporter, 12, &[ALL]);
+    rig.begin_report(id, 0, 4096).unwrap();
+    rig.idle(1_000_000_000);
+    assert_eq!(rig.next_message(&mut reporter), None);
+    assert_eq!(rig.next_event(0, &mut eq), None);
+}

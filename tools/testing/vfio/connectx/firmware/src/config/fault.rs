@@ -11,6 +11,7 @@
 //! - `lost`: it is executed, and the event that would say so is not posted
 //! - `silent`: it is not executed and never ends
 //! - `object`, `qp`, `cq`: a page tracker that is to report ends with this kind of error instead
+//! - `mute`: a page tracker that is to report says nothing
 
 use super::{number, time};
 use crate::command;
@@ -51,6 +52,8 @@ pub(crate) enum Error {
     Qp,
     /// The completion queue of the reports fails.
     Cq,
+    /// It neither reports nor ends.
+    Mute,
 }
 
 impl Fault {
@@ -88,6 +91,7 @@ fn one(text: &str) -> Option<Fault> {
         "object" => Action::Tracker(Error::Object),
         "qp" => Action::Tracker(Error::Qp),
         "cq" => Action::Tracker(Error::Cq),
+        "mute" => Action::Tracker(Error::Mute),
         text => match text.split_once('=')? {
             ("stall", length) => Action::Stall(time(length)?),
             ("status", numbers) => {
