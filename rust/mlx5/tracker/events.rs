@@ -33,7 +33,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Why nothing more comes of a tracker; the lesser number stays.
+/// Why nothing more comes of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// It was ended, or the PF goes down.

@@ -78,17 +78,19 @@ impl Ring {
         self.doorbell.set(posted & INDEX);
     }
 
-    /// The part of the buffer that the next message must be in, which has `counter`.
+    /// The part of the buffer that the next message must be in, which took the entry `counter`.
     ///
     /// # Errors
     ///
     /// `EIO` if it is another one.
     pub(super) fn slot(&self, counter: u16) -> Result<usize> {
-        if u32::from(counter) != self.received & INDEX {
+        let mask = (1 << self.log_size) - 1;
+        let slot = self.received & mask;
+        if u32::from(counter) & mask != slot {
             return Err(EIO);
         }
         // CAST: A number of entries.
-        Ok((self.received & ((1 << self.log_size) - 1)) as usize)
+        Ok(slot as usize)
     }
 
     /// Done with the next message: its entry is the device's again.

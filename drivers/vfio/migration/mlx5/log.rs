@@ -44,8 +44,9 @@ use vfio::{
 
 /// Bytes of the buffer for messages, if that is not too few messages.
 const BUFFER_SHIFT: u32 = 21;
-/// The least and the most messages that there is room for.
-const QUEUE_SHIFTS: core::ops::RangeInclusive<u32> = 2..=15;
+/// The least and the most messages that there is room for. The queues take memory of `mlx5_core`,
+/// which is charged to nobody.
+const QUEUE_SHIFTS: RangeInclusive<u32> = 2..=12;
 /// How many pages are taken from a message at once.
 const BATCH: usize = 512;
 
