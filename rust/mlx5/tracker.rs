@@ -185,7 +185,8 @@ impl Tracker {
     /// - `EBUSY` if another report is under way.
     /// - `ENOTCONN` after the end, and if the PF went down.
     /// - `EIO` after an error.
-    /// - The firmware's; the tracker is then in error.
+    /// - `ENOMEM` if there is no memory for the command; others of the firmware's, which then did
+    ///   nothing. After any other the tracker is in error.
     pub fn report(&self, range: &RangeInclusive<u64>) -> Result<Reporting<'_>> {
         let mut guard = self.0.hardware.lock();
         let hardware = (*guard).as_mut().ok_or(ENOTCONN)?;
@@ -194,10 +195,16 @@ impl Tracker {
         }
         self.check()?;
         let access = self.0.function.enter()?;
-        hardware
-            .report(&access, range)
-            // What of it was done cannot be known.
-            .inspect_err(|_| self.0.events.fail())?;
+        hardware.report(&access, range).inspect_err(|failure| {
+            let undone = matches!(
+                failure,
+                Failure::Refused { .. } | Failure::Transport(ENOMEM)
+            );
+            if !undone {
+                // What of it was done cannot be known.
+                self.0.events.fail();
+            }
+        })?;
         Ok(Reporting {
             tracker: self,
             done: false,
