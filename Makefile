@@ -60,7 +60,7 @@ fuzz:
 
 soak: export MAKEFLAGS :=
 soak:
-	tools/testing/vfio/check selftests-build soak
+	tools/testing/vfio/check selftests-build debug-types soak
 
 demo: export MAKEFLAGS :=
 demo:
@@ -69,8 +69,8 @@ demo:
 help:
 	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
 	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
-	@echo '  check           all tests; SUITES="NAME..." only these'
-	@echo '  soak            SESSIONS=10000 on the debug kernel, of which nothing may be left'
+	@echo '  check           all tests; SUITES="NAME..." only these, LANES=N of them at a time'
+	@echo '  soak            what takes long on the debug kernel: SESSIONS=10000 of which nothing may be left'
 	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
 	@echo '  env             only what the two need: toolchain, QEMU, kernels'
 	@echo
