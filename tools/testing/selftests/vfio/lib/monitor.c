@@ -153,7 +153,7 @@ void mon_trace_begin(void)
 	if (fd < 0)
 		mig_die("%s/trace: %s", INSTANCE, strerror(errno));
 	close(fd);
-	/* Once: the kernel patches itself for it, and an emulator interprets anew what is patched. */
+	/* Once: the kernel patches itself for it, and an emulator then interprets anew. */
 	if (!enabled)
 		sys_write(INSTANCE "/events/vfio_migration/enable", "1");
 	enabled = true;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-typedef unsigned char uuid_t[16];
+#define uuid_t typeof(unsigned char[16])
 
 /* The bytes of 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12; -1 for anything else. */
 static inline int uuid_parse(const char *text, uuid_t uuid)
