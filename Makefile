@@ -62,6 +62,10 @@ soak: export MAKEFLAGS :=
 soak:
 	tools/testing/vfio/check selftests-build debug-types soak
 
+bench: export MAKEFLAGS :=
+bench:
+	tools/testing/vfio/bench/run $(if $(QUICK),-q) $(if $(CONTINUE),-c) $(if $(DRIVERS),-d $(DRIVERS))
+
 demo: export MAKEFLAGS :=
 demo:
 	tools/vm/run --memory 2048 --timeout 600 --modprobe vfio_migration_emulated -- tools/testing/vfio/qemu/demo
@@ -72,6 +76,9 @@ help:
 	@echo '  check           all tests; SUITES="NAME..." only these, LANES=N of them at a time'
 	@echo '  soak            what takes long on the debug kernel: SESSIONS=10000 of which nothing may be left'
 	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
+	@echo '  bench           our driver for ConnectX beside the kernel'\''s, on emulated ones; writes'
+	@echo '                  vfio-migration-performance.rst and drawings into Documentation/;'
+	@echo '                  QUICK=1 a quick look, CONTINUE=1 go on, DRIVERS=FIRST,SECOND others'
 	@echo '  env             only what the two need: toolchain, QEMU, kernels'
 	@echo
 	@echo 'For ones own kernel (7.3 with CONFIG_RUST=y), KDIR=its build folder:'
@@ -86,4 +93,4 @@ help:
 	@echo
 	@echo 'Without KDIR the kernel is the running one, or the one of the environment.'
 
-.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check soak fuzz demo help
+.PHONY: modules modules_install clean rustfmt rustfmtcheck rustdoc rust-analyzer env check soak fuzz bench demo help
