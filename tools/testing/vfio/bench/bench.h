@@ -35,6 +35,7 @@ uint64_t precopy_enough(void);
 
 struct move {
 	uint64_t bytes;
+	uint64_t most;		/* no more than about so many bytes; 0 is no limit */
 	uint64_t wait_ns;	/* until there was something to read */
 	uint64_t read_ns;
 	uint64_t write_ns;

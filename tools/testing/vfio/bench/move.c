@@ -30,14 +30,15 @@ static void write_all(int to, const char *data, size_t size)
 }
 
 /*
- * Until the end (0) or the end for now (-ENOMSG). Adds to *move. Without a target (-1) the bytes
- * are dropped. What the source takes to have some is kept apart from the time of its reads.
+ * Until the end (0), the end for now (-ENOMSG), or there are move->most bytes (1). Adds to *move.
+ * Without a target (-1) the bytes are dropped. What the source takes to have some is kept apart from
+ * the time of its reads.
  */
 int move_stream(int from, int to, void *buffer, size_t size, struct move *move)
 {
 	if (fcntl(from, F_SETFL, O_NONBLOCK))
 		mig_die("O_NONBLOCK: %s", strerror(errno));
-	for (;;) {
+	while (!move->most || move->bytes < move->most) {
 		uint64_t start = sys_now_ns(), end;
 		ssize_t got = read(from, buffer, size);
 		int error = errno;
@@ -60,6 +61,7 @@ int move_stream(int from, int to, void *buffer, size_t size, struct move *move)
 		write_all(to, buffer, got);
 		move->write_ns += sys_now_ns() - start;
 	}
+	return 1;
 }
 
 /* Buffers, used in a circle. */

@@ -11,7 +11,7 @@
 #include "bench.h"
 
 /* More rounds than that do not converge. */
-#define MOST_ROUNDS	50
+#define MOST_ROUNDS	20
 
 static uint64_t left(int fd)
 {
@@ -32,14 +32,17 @@ void measure_precopy(struct bench_pair *pair)
 
 	start = sys_now_ns();
 	fd = timed_set(&pair->from, PC, &ns);
+	/* As QEMU does: a round is over when what was left before it has come. */
 	for (rounds = 0, rest = left(fd); rest > precopy_enough() && rounds < MOST_ROUNDS;
 	     rest = left(fd)) {
-		if (move_stream(fd, fd_to, buffer, BENCH_BUFFER, &move) != -ENOMSG)
+		move.most = move.bytes + rest;
+		if (!move_stream(fd, fd_to, buffer, BENCH_BUFFER, &move))
 			mig_die("a stream of pre-copy has ended");
 		rounds++;
 	}
 	stopped = sys_now_ns();
 	running = move.bytes;
+	move.most = 0;
 	timed_set(&pair->from, SC, &ns);
 	move_stream(fd, fd_to, buffer, BENCH_BUFFER, &move);
 	timed_set(&pair->to, R, &ns);

@@ -252,9 +252,10 @@ impl Page<'_> {
     fn precopy(&mut self) {
         self.heading(
             "Pre-copy",
-            "Of a device that changes its state: rounds until no more than 1 MiB is left, with \
-             one\nthread that reads and writes; then the time from the order to stop until the \
-             other\ndevice runs. Instruction-exact.\n",
+            "Of a device that changes its state: rounds until no more than 1 MiB is left, but \
+             20\nat the most, with one thread that reads and writes; then the time from the order \
+             to\nstop until the other device runs. A round is over when as much has come as was \
+             left\nbefore it. Instruction-exact.\n",
         );
         self.drawing(&drawing::DOWNTIME);
         let mut rows = vec![row([
