@@ -116,7 +116,9 @@ impl Buffer {
             match Block::new(shift, self.len) {
                 Ok(block) => {
                     let len = block.len();
-                    self.blocks.push(block, GFP_KERNEL_ACCOUNT)?;
+                    // Not charged: at the limit of a group this would end the process, and it is
+                    // little beside what the list is of.
+                    self.blocks.push(block, GFP_KERNEL)?;
                     self.len += len;
                 }
                 Err(error) => shift = shifts.next().ok_or(error)?,
