@@ -104,7 +104,7 @@ TEST_F(mig_mlx5, a_read_into_the_bar_and_a_reset_end)
 	reader.bar = mig_mmap(&self->dev, &reader.size);
 	ASSERT_NE(NULL, reader.bar);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, read_into_bar, &reader));
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < 40; i++) {
 		fd = mig_set(&self->dev, SC);
 		reader.fd = fd;
 		usleep(1000 * (i % 20));
