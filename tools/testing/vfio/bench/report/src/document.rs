@@ -25,7 +25,7 @@ How it was measured
 ===================
 
 ``make bench`` boots VMs with emulated ConnectX
-(Documentation/driver-api/vfio-migration-connectx.rst). Each has four virtual
+(Documentation/dev-tools/vfio-connectx-model.rst). Each has four virtual
 functions, two for each driver, and state goes from one to the other. Both
 drivers run in the same VM, in turns; before each turn the functions are reset.
 ``tools/testing/vfio/bench/measure`` does it, with nothing else in the VM.
