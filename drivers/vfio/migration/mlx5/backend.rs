@@ -292,5 +292,6 @@ impl Backend for Mlx5 {
     fn reset(&self) {
         self.forget_pd();
         self.running.reset();
+        Pool::flush(&self.pool);
     }
 }

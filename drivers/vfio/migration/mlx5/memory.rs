@@ -3,7 +3,8 @@
 //! The memory of images: bounded, and given back off the arcs.
 //!
 //! To free an image takes commands, and time in proportion to its size, and images go where sessions
-//! end, in arcs. So what is dropped is handed to a work item.
+//! end, in arcs. So what is dropped is handed to a work item. A reset, which takes its time anyway,
+//! waits for that: who goes on after it has all of his memory again.
 //!
 //! Lock: `Pool::unused`, below all others, held for a few instructions.
 
@@ -78,10 +79,22 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Frees what is unused, and returns when that is done.
+    pub(crate) fn flush(this: &Task<Self>) {
+        this.cancel();
+        this.free();
+    }
+
+    fn free(&self) {
+        let unused = core::mem::take(&mut *self.unused.lock());
+        drop(unused);
+    }
+}
+
 impl Run for Pool {
     fn run(task: &Task<Self>) {
-        let unused = core::mem::take(&mut *task.unused.lock());
-        drop(unused);
+        task.free();
     }
 }
 
