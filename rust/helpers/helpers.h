@@ -31,6 +31,7 @@ void rust_helper_vfio_trace_round(const char *device, u64 session, u64 round, u6
 void rust_helper_vfio_trace_record(const char *device, u64 session, u32 tag, u32 flags,
 				   u64 size, bool load);
 void rust_helper_vfio_trace_reset(const char *device, u32 from, u64 ns);
+void rust_helper_vfio_trace_command(const char *device, const char *command, int status, u64 ns);
 void rust_helper_vfio_trace_error(const char *device, const char *where, int error);
 
 #endif

@@ -42,6 +42,12 @@ void rust_helper_vfio_trace_reset(const char *device, u32 from, u64 ns)
 }
 EXPORT_SYMBOL_GPL(rust_helper_vfio_trace_reset);
 
+void rust_helper_vfio_trace_command(const char *device, const char *command, int status, u64 ns)
+{
+	trace_vfio_migration_command(device, command, status, ns);
+}
+EXPORT_SYMBOL_GPL(rust_helper_vfio_trace_command);
+
 void rust_helper_vfio_trace_error(const char *device, const char *where, int error)
 {
 	trace_vfio_migration_error(device, where, error);

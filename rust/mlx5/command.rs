@@ -11,6 +11,7 @@
 mod capability;
 mod memory;
 mod migration;
+mod opcode;
 pub(crate) mod queue;
 pub(crate) mod tracker;
 mod transfer;
@@ -34,6 +35,7 @@ pub use migration::{
     State,
     Suspend, //
 };
+pub use opcode::Opcode;
 pub use transfer::{
     LoadState,
     SaveState,
@@ -72,7 +74,7 @@ pub enum Failure {
     /// The firmware did not do it.
     Refused {
         /// The opcode of the command.
-        opcode: u16,
+        opcode: Opcode,
         /// What kind of refusal.
         status: Status,
         /// Which one, in the firmware's own numbers.
@@ -135,11 +137,20 @@ impl fmt::Display for Failure {
                 opcode,
                 status,
                 syndrome,
-            } => write!(f, "command {opcode:#x}: {status:?}, syndrome {syndrome:#x}"),
+            } => {
+                let name = opcode.name().to_str().unwrap_or_default();
+                write!(f, "{name}: {status:?}, syndrome {syndrome:#x}")
+            }
             Self::Answer(what) => f.write_str(what),
             Self::Transport(error) => write!(f, "{error:?}"),
         }
     }
+}
+
+/// Who is told of the commands of a function.
+pub trait Observer: Send + Sync {
+    /// A command is over, after `ns` nanoseconds. Called by whoever gave it, so by several at once.
+    fn command(&self, opcode: Opcode, ns: u64, failure: Option<Failure>);
 }
 
 /// Memory of a message.
@@ -170,6 +181,7 @@ pub(crate) mod sealed {
     use super::{
         Failure,
         Message,
+        Opcode,
         Zeroed, //
     };
 
@@ -185,7 +197,7 @@ pub(crate) mod sealed {
         type Output;
 
         /// The opcode.
-        const OPCODE: u16;
+        const OPCODE: Opcode;
         /// Statuses that are no reason for a line in the log.
         const EXPECTED: &'static [super::Status] = &[super::Status::NotReady];
 
@@ -247,7 +259,7 @@ impl Pf {
         let mut input = command.input(vhca_id)?;
         let mut reply = C::Reply::zeroed()?;
         let (input, bytes) = (input.bytes(), reply.bytes());
-        head::opcode.put(input, C::OPCODE)?;
+        head::opcode.put(input, C::OPCODE as u16)?;
         head::op_mod.put(input, command.op_mod())?;
         command.begin();
         let done = self.transfer(input, bytes, C::EXPECTED);

@@ -19,6 +19,7 @@ use crate::{
         Failure,
         Kind,
         Mode,
+        Observer,
         Pf,
         QueryCapability, //
     },
@@ -51,6 +52,10 @@ use kernel::{
         Arc,
         CondVar,
         Mutex, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     },
     types::Opaque, //
 };
@@ -135,6 +140,7 @@ struct Inner {
     pf: Pf,
     vf: c_int,
     capabilities: Capabilities,
+    observer: Arc<dyn Observer>,
     #[pin]
     notifier: Opaque<bindings::notifier_block>,
     #[pin]
@@ -158,7 +164,11 @@ pub struct Function(Arc<Inner>);
 
 impl Function {
     /// Finds the firmware's side of `vf`, which is being bound to its driver, until it is unbound.
-    pub fn new(vf: &pci::Device<device::Bound>) -> Result<Self, Unsupported> {
+    /// `observer` is told of the commands from then on.
+    pub fn new(
+        vf: &pci::Device<device::Bound>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Unsupported> {
         let raw = ptr::from_ref(vf).cast_mut().cast::<bindings::pci_dev>();
         let locked = Locked::new(raw).ok_or(Unsupported::NoPf)?;
         // SAFETY: The PF is there and up while it is locked.
@@ -172,6 +182,7 @@ impl Function {
                 pf,
                 vf: number,
                 capabilities,
+                observer,
                 notifier <- Opaque::ffi_init(|slot: *mut bindings::notifier_block| {
                     // SAFETY: The slot is valid for writes; all zeroes are valid for it.
                     unsafe { slot.write(pin_init::zeroed()) };
@@ -395,7 +406,13 @@ impl Access<'_> {
     ///
     /// See [`Failure`].
     pub fn execute<C: Command>(&self, command: &C) -> Result<C::Output, Failure> {
-        self.0.pf.execute(self.0.capabilities.vhca_id, command)
+        let inner = self.0;
+        let start = Instant::<Monotonic>::now();
+        let result = inner.pf.execute(inner.capabilities.vhca_id, command);
+        let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(0);
+        let failure = result.as_ref().err().copied();
+        inner.observer.command(C::OPCODE, ns, failure);
+        result
     }
 
     /// The PF.

@@ -27,7 +27,11 @@ mod memory;
 mod status;
 pub mod tracker;
 
-pub use command::Failure;
+pub use command::{
+    Failure,
+    Observer,
+    Opcode, //
+};
 pub use function::{
     Access,
     Capabilities,

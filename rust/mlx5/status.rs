@@ -66,6 +66,13 @@ impl Status {
         })
     }
 
+    /// The number that the firmware has for it.
+    pub fn number(self) -> u8 {
+        let known = (0..=u8::MAX).find(|number| Self::new(*number) == Some(self));
+        // Each status is that of a number.
+        known.unwrap_or(0)
+    }
+
     /// What `mlx5_core` makes of it.
     pub const fn errno(self) -> Errno {
         match self {
@@ -117,6 +124,7 @@ mod tests {
         assert_eq!(Status::new(0), None);
         for number in 1..=u8::MAX {
             let status = Status::new(number);
+            assert_eq!(status.map(Status::number), Some(number));
             match known.iter().find(|known| known.0 == number) {
                 Some((_, errno)) => assert_eq!(status.map(Status::errno), Some(*errno)),
                 None => assert_eq!(status, Some(Status::Other(number))),

@@ -39,6 +39,14 @@ pub fn reset(device: &CStr, from: u32, ns: u64) {
     unsafe { bindings::vfio_trace_reset(device.as_char_ptr(), from, ns) };
 }
 
+/// `vfio_migration_command`.
+pub fn command(device: &CStr, command: &CStr, status: i32, ns: u64) {
+    // SAFETY: The strings are valid; the event copies them.
+    unsafe {
+        bindings::vfio_trace_command(device.as_char_ptr(), command.as_char_ptr(), status, ns)
+    };
+}
+
 /// `vfio_migration_error`.
 pub fn error(device: &CStr, place: &CStr, error: i32) {
     // SAFETY: The strings are valid; the event copies them.

@@ -143,6 +143,29 @@ TRACE_EVENT(vfio_migration_reset,
 		  __get_str(device), show_vfio_device_state(__entry->from), __entry->ns)
 );
 
+/*
+ * The backend's firmware has done a command; status is the firmware's own, 0 if the command was
+ * done, or -errno if the firmware gave none.
+ */
+TRACE_EVENT(vfio_migration_command,
+	TP_PROTO(const char *device, const char *command, int status, u64 ns),
+	TP_ARGS(device, command, status, ns),
+	TP_STRUCT__entry(
+		__string(device, device)
+		__string(command, command)
+		__field(int, status)
+		__field(u64, ns)
+	),
+	TP_fast_assign(
+		__assign_str(device);
+		__assign_str(command);
+		__entry->status = status;
+		__entry->ns = ns;
+	),
+	TP_printk("device=%s command=%s status=%d ns=%llu",
+		  __get_str(device), __get_str(command), __entry->status, __entry->ns)
+);
+
 /* Something failed: an arc, a call of the backend, or the check of a stream. */
 TRACE_EVENT(vfio_migration_error,
 	TP_PROTO(const char *device, const char *where, int error),

@@ -6,6 +6,7 @@ use super::{
     sealed::Encoded,
     Failure,
     Message,
+    Opcode,
     Zeroed, //
 };
 use crate::layout::{
@@ -51,7 +52,7 @@ impl Encoded for QueryCapability {
     type Reply = KBox<Bytes<{ output::SIZE }>>;
     type Output = Capability;
 
-    const OPCODE: u16 = 0x100;
+    const OPCODE: Opcode = Opcode::QueryHcaCap;
 
     fn op_mod(&self) -> u16 {
         (self.kind as u16) << 1 | self.mode as u16

@@ -6,6 +6,7 @@ use super::{
     sealed::Encoded,
     Failure,
     Message, //
+    Opcode,
 };
 use crate::layout::memory::{
     alloc_pd_in,
@@ -28,7 +29,7 @@ impl Encoded for AllocPd {
     type Reply = alloc_pd_out::Bytes;
     type Output = u32;
 
-    const OPCODE: u16 = 0x800;
+    const OPCODE: Opcode = Opcode::AllocPd;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         Ok(Self::Input::ZERO)
@@ -47,7 +48,7 @@ impl Encoded for DeallocPd {
     type Reply = dealloc_pd_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x801;
+    const OPCODE: Opcode = Opcode::DeallocPd;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         let mut bytes = Self::Input::ZERO;
@@ -83,7 +84,7 @@ impl Encoded for CreateMkey<'_> {
     type Reply = create_mkey_out::Bytes;
     type Output = u32;
 
-    const OPCODE: u16 = 0x200;
+    const OPCODE: Opcode = Opcode::CreateMkey;
 
     fn input(&self, _vhca_id: u16) -> Result<KVVec<u8>, Failure> {
         let octwords = self.addresses.len().div_ceil(IN_OCTWORD);
@@ -135,7 +136,7 @@ impl Encoded for DestroyMkey {
     type Reply = destroy_mkey_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x202;
+    const OPCODE: Opcode = Opcode::DestroyMkey;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         let mut bytes = Self::Input::ZERO;

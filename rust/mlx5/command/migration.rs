@@ -4,7 +4,8 @@
 
 use super::{
     sealed::Encoded,
-    Failure, //
+    Failure,
+    Opcode, //
 };
 use crate::layout::migration::{
     query_vhca_migration_state_in as query_in,
@@ -34,7 +35,7 @@ impl Encoded for Suspend {
     type Reply = suspend_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x115;
+    const OPCODE: Opcode = Opcode::SuspendVhca;
 
     fn op_mod(&self) -> u16 {
         match self.0 {
@@ -63,7 +64,7 @@ impl Encoded for Resume {
     type Reply = resume_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x116;
+    const OPCODE: Opcode = Opcode::ResumeVhca;
 
     /// The numbers are not those of [`Suspend`].
     fn op_mod(&self) -> u16 {
@@ -136,7 +137,7 @@ impl Encoded for QueryMigrationState {
     type Reply = query_out::Bytes;
     type Output = Required;
 
-    const OPCODE: u16 = 0x117;
+    const OPCODE: Opcode = Opcode::QueryVhcaMigrationState;
 
     fn input(&self, vhca_id: u16) -> Result<Self::Input, Failure> {
         let mut bytes = Self::Input::ZERO;

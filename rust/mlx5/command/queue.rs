@@ -5,7 +5,8 @@
 
 use super::{
     sealed::Encoded,
-    Failure, //
+    Failure,
+    Opcode, //
 };
 use crate::layout::queue::{
     ads,
@@ -88,7 +89,7 @@ impl Encoded for CreateQp<'_> {
     type Reply = create_qp_out::Bytes;
     type Output = u32;
 
-    const OPCODE: u16 = 0x500;
+    const OPCODE: Opcode = Opcode::CreateQp;
 
     fn input(&self, _vhca_id: u16) -> Result<KVVec<u8>, Failure> {
         const BASE: usize = create_qp_in::qpc.first();
@@ -132,7 +133,7 @@ impl Encoded for InitQp {
     type Reply = rst2init_qp_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x502;
+    const OPCODE: Opcode = Opcode::Rst2initQp;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         const BASE: usize = rst2init_qp_in::qpc.first();
@@ -164,7 +165,7 @@ impl Encoded for ConnectQp {
     type Reply = init2rtr_qp_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x503;
+    const OPCODE: Opcode = Opcode::Init2rtrQp;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         const BASE: usize = init2rtr_qp_in::qpc.first();
@@ -200,7 +201,7 @@ impl Encoded for SendQp {
     type Reply = rtr2rts_qp_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x504;
+    const OPCODE: Opcode = Opcode::Rtr2rtsQp;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         const BASE: usize = rtr2rts_qp_in::qpc.first();
@@ -235,7 +236,7 @@ impl Encoded for DestroyQp {
     type Reply = destroy_qp_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x501;
+    const OPCODE: Opcode = Opcode::DestroyQp;
 
     fn input(&self, _vhca_id: u16) -> Result<Self::Input, Failure> {
         let mut bytes = Self::Input::ZERO;

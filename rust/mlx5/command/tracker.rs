@@ -5,7 +5,8 @@
 
 use super::{
     sealed::Encoded,
-    Failure, //
+    Failure,
+    Opcode, //
 };
 use crate::layout::tracker::{
     create_page_track_obj_in,
@@ -86,7 +87,7 @@ impl Encoded for CreateTracker<'_> {
     type Reply = reply_head::Bytes;
     type Output = u32;
 
-    const OPCODE: u16 = 0xa00;
+    const OPCODE: Opcode = Opcode::CreateGeneralObject;
 
     fn op_mod(&self) -> u16 {
         PAGE_TRACK
@@ -141,7 +142,7 @@ impl Encoded for Report<'_> {
     type Reply = reply_head::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0xa01;
+    const OPCODE: Opcode = Opcode::ModifyGeneralObject;
 
     fn op_mod(&self) -> u16 {
         PAGE_TRACK
@@ -182,7 +183,7 @@ impl Encoded for QueryTracker {
     type Reply = query_page_track_obj_out::Bytes;
     type Output = TrackerState;
 
-    const OPCODE: u16 = 0xa02;
+    const OPCODE: Opcode = Opcode::QueryGeneralObject;
 
     fn op_mod(&self) -> u16 {
         PAGE_TRACK
@@ -209,7 +210,7 @@ impl Encoded for DestroyTracker {
     type Reply = reply_head::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0xa03;
+    const OPCODE: Opcode = Opcode::DestroyGeneralObject;
 
     fn op_mod(&self) -> u16 {
         PAGE_TRACK

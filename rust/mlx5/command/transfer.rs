@@ -4,7 +4,8 @@
 
 use super::{
     sealed::Encoded,
-    Failure, //
+    Failure,
+    Opcode, //
 };
 use crate::{
     layout::migration::{
@@ -73,7 +74,7 @@ impl Encoded for SaveState<'_> {
     type Reply = save_out::Bytes;
     type Output = Saved;
 
-    const OPCODE: u16 = 0x118;
+    const OPCODE: Opcode = Opcode::SaveVhcaState;
     const EXPECTED: &'static [Status] = &[Status::NotReady, Status::BadResourceState];
 
     fn input(&self, vhca_id: u16) -> Result<Self::Input, Failure> {
@@ -129,7 +130,7 @@ impl Encoded for LoadState<'_> {
     type Reply = load_out::Bytes;
     type Output = ();
 
-    const OPCODE: u16 = 0x119;
+    const OPCODE: Opcode = Opcode::LoadVhcaState;
 
     fn input(&self, vhca_id: u16) -> Result<Self::Input, Failure> {
         if self.size == 0 || self.size as usize > self.from.len() {

@@ -38,6 +38,7 @@ use kernel::{
         Arc, //
     },
 };
+use vfio::debugfs::Dir;
 
 /// Why an arc failed, and what that means for the state of the device.
 #[derive(Debug)]
@@ -304,6 +305,9 @@ pub trait Backend: Sized + Send + Sync + 'static {
     ///
     /// Where the device does not answer.
     fn data_size(&self) -> Result<u64>;
+
+    /// Makes files of its own in the device's folder in debugfs, beside those of the core.
+    fn show<'a>(&'a self, _dir: &Dir<'a>) {}
 
     /// First open of the device.
     fn open(&self) -> Result {

@@ -37,6 +37,7 @@ mod monitor;
 pub mod protocol;
 mod resume;
 mod save;
+pub mod times;
 mod turn;
 mod watched;
 

@@ -239,6 +239,7 @@ impl<B: Backend> Operations for Migration<B> {
 
     fn registered<'a>(&'a self, dir: &Dir<'a>) {
         self.monitor().show(dir);
+        self.backend().show(dir);
     }
 
     /// # Errors

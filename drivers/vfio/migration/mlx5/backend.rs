@@ -9,6 +9,7 @@
 //! firmware made them, and it is loaded so.
 
 use crate::{
+    commands::Commands,
     landing::Landing,
     memory::{
         Image,
@@ -36,9 +37,12 @@ use mlx5::{
     Mkey,
     Pd, //
 };
-use vfio::task::{
-    Queue,
-    Task, //
+use vfio::{
+    debugfs::Dir,
+    task::{
+        Queue,
+        Task, //
+    },
 };
 use vfio_migration::{
     backend::{
@@ -78,6 +82,7 @@ pub(crate) struct Settings {
 #[pin_data]
 pub(crate) struct Mlx5 {
     function: Function,
+    commands: Arc<Commands>,
     waker: Waker,
     settings: Settings,
     running: Arc<Task<Running>>,
@@ -93,6 +98,7 @@ impl Mlx5 {
     /// `ENOMEM`.
     pub(crate) fn new(
         function: Function,
+        commands: Arc<Commands>,
         settings: Settings,
         queue: Arc<Queue>,
     ) -> Result<Arc<Self>> {
@@ -101,6 +107,7 @@ impl Mlx5 {
         let pool = Pool::new(queue, settings.limit)?;
         let init = pin_init!(Self {
             function,
+            commands,
             waker,
             settings,
             running,
@@ -287,6 +294,10 @@ impl Backend for Mlx5 {
             chunk: self.function.capabilities().chunks,
         })?;
         Ok(required.total)
+    }
+
+    fn show<'a>(&'a self, dir: &Dir<'a>) {
+        dir.file(c"commands", &*self.commands);
     }
 
     fn reset(&self) {

@@ -20,6 +20,7 @@
 #![crate_name = "vfio_migration_mlx5"]
 
 mod backend;
+mod commands;
 mod landing;
 mod log;
 mod memory;
@@ -31,6 +32,7 @@ use backend::{
     Mlx5,
     Settings, //
 };
+use commands::Commands;
 use kernel::{
     device,
     device_id::IdTable,
@@ -159,7 +161,8 @@ impl Driver for Vf {
 
 impl Vf {
     fn bind(device: &pci::Device<device::Bound>) -> Result<Self> {
-        let function = match Function::new(device) {
+        let commands = Commands::new(device.as_ref())?;
+        let function = match Function::new(device, commands.clone()) {
             Ok(function) => function,
             Err(reason) => {
                 dev_info!(device.as_ref(), "does not migrate: {reason}\n");
@@ -177,7 +180,12 @@ impl Vf {
             false => None,
         };
         let queue = Queue::new(c"vfio_migration_mlx5")?;
-        let backend = Mlx5::new(function, Settings::from_parameters()?, queue.clone())?;
+        let backend = Mlx5::new(
+            function,
+            commands,
+            Settings::from_parameters()?,
+            queue.clone(),
+        )?;
         let migration = Migration::new(device.as_ref(), backend, queue)?;
         Ok(Self {
             migration: Some(KBox::pin_init(migration, GFP_KERNEL)?),

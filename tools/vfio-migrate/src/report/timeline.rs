@@ -32,6 +32,13 @@ pub(super) enum What {
         count: u64,
         bytes: u64,
     },
+    /// Firmware has done a command, so often.
+    Commands {
+        name: String,
+        count: u64,
+        failed: u64,
+        ns: u64,
+    },
     /// The device was reset.
     Reset { from: String, ns: u64 },
     /// Something failed.
@@ -111,6 +118,12 @@ impl Timeline {
                 from: text("from"),
                 ns: number("ns"),
             },
+            "command" => What::Commands {
+                name: text("command"),
+                count: 1,
+                failed: u64::from(text("status") != "0"),
+                ns: number("ns"),
+            },
             "error" => What::Error {
                 place: text("where"),
                 error: text("error"),
@@ -133,13 +146,13 @@ impl Timeline {
 
     /// Adds to what came before of the same device, where it is more of the same.
     fn merge(&mut self, device: usize, now: u64, new: &What) -> bool {
-        // Chunks and records come in turns.
+        // Commands, chunks and records come in turns.
         let recent = self
             .entries
             .iter_mut()
             .rev()
             .filter(|entry| entry.device == device);
-        for entry in recent.take(2) {
+        for entry in recent.take(5) {
             match (&mut entry.what, new) {
                 (
                     What::Chunks {
@@ -174,7 +187,25 @@ impl Timeline {
                     *count += 1;
                     *bytes = bytes.saturating_add(*more);
                 }
-                (What::Chunks { .. } | What::Records { .. }, _) => continue,
+                (
+                    What::Commands {
+                        name,
+                        count,
+                        failed,
+                        ns,
+                    },
+                    What::Commands {
+                        name: new_name,
+                        failed: new_failed,
+                        ns: longer,
+                        ..
+                    },
+                ) if name == new_name => {
+                    *count += 1;
+                    *failed += new_failed;
+                    *ns = ns.saturating_add(*longer);
+                }
+                (What::Chunks { .. } | What::Records { .. } | What::Commands { .. }, _) => continue,
                 _ => return false,
             }
             entry.end = now;
@@ -279,6 +310,24 @@ impl Timeline {
             bytes(state)
         ));
         text.push_str(&format!("  failed:  {errors}\n"));
+        let mut commands: Vec<(&str, u64, u64)> = Vec::new();
+        for entry in own() {
+            if let What::Commands {
+                name, count, ns, ..
+            } = &entry.what
+            {
+                match commands.iter_mut().find(|(known, ..)| known == name) {
+                    Some((_, n, sum)) => {
+                        *n += count;
+                        *sum = sum.saturating_add(*ns);
+                    }
+                    None => commands.push((name, *count, *ns)),
+                }
+            }
+        }
+        for (name, count, ns) in commands {
+            text.push_str(&format!("  {name}: {count} in {}\n", nanoseconds(ns)));
+        }
         text
     }
 }
@@ -346,6 +395,18 @@ impl Entry {
                 format!("  {count} records, {direction}: {}", bytes(*sum)),
                 String::new(),
             ),
+            What::Commands {
+                name,
+                count,
+                failed,
+                ns,
+            } => {
+                let failed = match failed {
+                    0 => String::new(),
+                    failed => format!(", {failed} FAILED"),
+                };
+                (format!("  {count} {name}{failed}"), took(ns))
+            }
             What::Reset { from, ns } => (format!("reset from {from}"), took(ns)),
             What::Error { place, error } => (format!("ERROR in {place}: {error}"), String::new()),
             What::Other { name, fields } => (format!("  {name}: {fields}"), String::new()),
@@ -393,6 +454,9 @@ pub(super) mod tests {
  m-1 [000] ..... 10.000400: vfio_migration_round: device=src session=1 round=1 bytes=8192
  m-1 [000] ..... 10.001400: vfio_migration_arc: device=src from=PRE_COPY to=STOP_COPY ret=0 ns=2000
  m-1 [000] ..... 10.001500: vfio_migration_chunk: device=src session=1 phase=stop_copy len=100 initial=0 ns=500
+ m-1 [000] ..... 10.001510: vfio_migration_command: device=src command=SAVE_VHCA_STATE status=0 ns=400
+ m-1 [000] ..... 10.001520: vfio_migration_command: device=src command=DESTROY_MKEY status=0 ns=10
+ m-1 [000] ..... 10.001530: vfio_migration_command: device=src command=SAVE_VHCA_STATE status=9 ns=600
  m-1 [000] ..... 10.001600: vfio_migration_error: device=dst where=load error=-74
  m-1 [000] ..... 10.001700: vfio_migration_arc: device=dst from=RESUMING to=STOP ret=-74 ns=10
  m-1 [000] ..... 10.002400: vfio_migration_reset: device=src from=STOP_COPY ns=9
@@ -428,6 +492,8 @@ pub(super) mod tests {
                 "  round 1: 8192 B",
                 "PRE_COPY -> STOP_COPY",
                 "  1 chunks of stop_copy: 100 B",
+                "  2 SAVE_VHCA_STATE, 1 FAILED",
+                "  1 DESTROY_MKEY",
                 "ERROR in load: -74",
                 "RESUMING -> STOP FAILED: -74",
                 "reset from STOP_COPY",
@@ -452,5 +518,6 @@ pub(super) mod tests {
         assert!(text.contains("stopped: 1.00 ms"), "{text}");
         assert!(text.contains("moved:   8292 B in 1 rounds"), "{text}");
         assert!(text.contains("failed:  2"), "{text}");
+        assert!(text.contains("SAVE_VHCA_STATE: 2 in 0.00 ms"), "{text}");
     }
 }
