@@ -171,6 +171,14 @@ impl Mlx5 {
     }
 }
 
+/// What ends a stream: not an error that asks to try again.
+fn end(error: Error) -> Error {
+    match error == EAGAIN {
+        true => EIO,
+        false => error,
+    }
+}
+
 /// The same failure, after which there was no way back.
 fn lost(failure: &Failure) -> Failure {
     match failure {
@@ -239,11 +247,11 @@ impl Backend for Mlx5 {
     }
 
     fn save(&self, save: &mut Save, spare: &mut Option<Image>) -> Result<Option<Chunk<Image>>> {
-        self.next_image(save, spare)
+        self.next_image(save, spare).map_err(end)
     }
 
     fn pending(&self, save: &mut Save) -> Result<Pending> {
-        self.pending_of(save)
+        self.pending_of(save).map_err(end)
     }
 
     fn stop_copy(&self, save: &mut Save) -> Result<(), Failure> {
@@ -271,14 +279,15 @@ impl Backend for Mlx5 {
     }
 
     fn load_image(&self, image: &mut Landing) -> Result {
-        image.load(
+        let result = image.load(
             |buffer| Ok(Mkey::new(&self.pd()?, buffer, Direction::ToDevice)?),
             |from, size| {
                 let size = u32::try_from(size).map_err(|_| EFBIG)?;
                 let access = self.function.enter()?;
                 Ok(access.execute(&LoadState { from, size })?)
             },
-        )
+        );
+        result.map_err(end)
     }
 
     fn finish_resume(&self, _resume: &mut ()) -> Result {
