@@ -21,6 +21,8 @@ const PCIE: u8 = 0x60;
 const AER: u16 = 0x100;
 const ARI: u16 = 0x150;
 const SRIOV: u16 = 0x180;
+/// A register of the PF, a byte wide, that is no capability: the option `fault`, as text.
+const FAULT: u32 = 0xffc;
 /// In the BAR, below the pages of doorbells.
 const MSIX_TABLE: u32 = 0x4000;
 const MSIX_PENDING: u32 = 0x6000;
@@ -209,6 +211,9 @@ pub(crate) extern "C" fn config_write(device: *mut Object, address: u32, value: 
     unsafe {
         ffi::pci_default_write_config(device, address, value, size);
         ffi::pcie_cap_flr_write_config(device, address, value, size);
+    }
+    if address == FAULT && instance::card(device).is_some_and(|(_, number)| number == 0) {
+        instance::write_fault(device, value as u8);
     }
 }
 

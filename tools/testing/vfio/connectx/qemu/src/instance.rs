@@ -38,6 +38,8 @@ struct Instance {
     options: Options,
     /// As they were given.
     texts: BTreeMap<String, String>,
+    /// What the guest has written of an option, byte by byte.
+    written: String,
     port: Option<Box<Port>>,
 }
 
@@ -62,6 +64,7 @@ pub(crate) extern "C" fn init(object: *mut Object) {
             config: Config::default(),
         },
         texts: BTreeMap::new(),
+        written: String::new(),
         port: None,
     };
     instances()
@@ -147,6 +150,23 @@ fn choose(instance: &mut Instance, name: &str, value: &str) -> Result<(), String
     }
     instance.texts.insert(name.to_owned(), value.to_owned());
     Ok(())
+}
+
+/// The guest writes a byte of a list of faults, or the newline that ends it.
+pub(crate) fn write_fault(object: *mut Object, byte: u8) {
+    let done = with(object, |instance| match byte {
+        b'\n' => {
+            let text = core::mem::take(&mut instance.written);
+            choose(instance, "fault", &text)
+        }
+        _ => {
+            instance.written.push(byte.into());
+            Ok(())
+        }
+    });
+    if let Some(Err(text)) = done {
+        eprintln!("connectx: {text}");
+    }
 }
 
 /// A property is read.
