@@ -276,13 +276,15 @@ pub(crate) mod tests {
             requirement: [0x10; REQUIREMENT_LEN],
         };
         let mut stream = writer.identity(&identity).to_vec();
-        let mut data = vec![0; HEADER_LEN + 100_000];
-        writer.data(&mut data);
+        let data = [0; 100_000];
+        stream.extend(writer.data(data.len() as u64));
+        writer.payload(&data);
         stream.extend(data);
         stream.extend(writer.stop_copy_size(4));
         stream.extend(writer.checksum());
-        let mut data = vec![1; HEADER_LEN + 4];
-        writer.data(&mut data);
+        let data = [1; 4];
+        stream.extend(writer.data(data.len() as u64));
+        writer.payload(&data);
         stream.extend(data);
         stream.extend(writer.trailer());
         stream

@@ -518,6 +518,6 @@ pub(super) mod tests {
         assert!(text.contains("stopped: 1.00 ms"), "{text}");
         assert!(text.contains("moved:   8292 B in 1 rounds"), "{text}");
         assert!(text.contains("failed:  2"), "{text}");
-        assert!(text.contains("SAVE_VHCA_STATE: 2 in 0.00 ms"), "{text}");
+        assert!(text.contains("SAVE_VHCA_STATE: 2 in 1.00 us"), "{text}");
     }
 }
