@@ -289,6 +289,16 @@ impl<B: Backend> ResumeFile<B> {
         result
     }
 
+    /// Ends the session with an error; returns the one that it ended with.
+    fn fail(&self, error: Error) -> Error {
+        let error = match &mut *self.session.lock() {
+            Some(session) => *session.failed.get_or_insert(error),
+            None => ENODEV,
+        };
+        self.note::<()>(&Err(error));
+        error
+    }
+
     /// Has `poll()` tell of a failure.
     fn note<T>(&self, result: &Result<T>) {
         if result.is_err() {
@@ -312,7 +322,14 @@ impl<B: Backend> ResumeFile<B> {
         // No lock is held where data is copied: the memory may be this device's own.
         let (copied, fed) = if left > 0 {
             let landing = writer.landing(wait)?;
-            let space = landing.space(left)?;
+            let space = match landing.space(left) {
+                Ok(space) => space,
+                Err(error) => {
+                    // At the limit of his memory the user needs what this has of it.
+                    landing.free();
+                    return Err(self.fail(error));
+                }
+            };
             let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let room = room.min(AT_ONCE);
             let space = space.get_mut(..room).unwrap_or(&mut []);
@@ -348,7 +365,8 @@ impl<B: Backend> ResumeFile<B> {
     ///
     /// - `ENODEV` after the end of the session.
     /// - `EINVAL`, `EMSGSIZE`, `EOPNOTSUPP`, `EBADMSG`: the stream is refused, for good.
-    /// - `EFAULT` if nothing could be copied, `ENOMEM` if there is no memory; it may be tried again.
+    /// - `ENOMEM` if there is no memory for the state; this is for good, too.
+    /// - `EFAULT` if nothing could be copied; it may be tried again.
     /// - `EAGAIN` if all memory is in use by what is being loaded and `wait` does not allow to wait.
     /// - The backend's.
     fn write(this: &Task<Self>, data: &mut IovIterSource<'_>, wait: Wait) -> Result<usize> {

@@ -97,7 +97,7 @@ struct Queue<I> {
     depth: usize,
     /// Somebody is in `read()`, with all of `hands`.
     reading: bool,
-    hands: Hands<I>,
+    hands: Option<KBox<Hands<I>>>,
     /// Bytes that he had in hand when he began.
     in_hand: Pending,
     /// The identity was read, or is in hand.
@@ -150,14 +150,18 @@ impl<I: Image> Queue<I> {
                 *initial = true;
             }
         }
-        if let Some(entry) = &mut self.hands.entry {
+        if let Some(entry) = self.hands.as_mut().and_then(|hands| hands.entry.as_mut()) {
             entry.set_initial();
         }
     }
 
     /// Whether there is something to read without waiting.
     fn has_data(&self) -> bool {
-        !self.ready.is_empty() || self.hands.entry.is_some()
+        let in_part = self
+            .hands
+            .as_ref()
+            .is_some_and(|hands| hands.entry.is_some());
+        in_part || !self.ready.is_empty()
     }
 
     /// Whether there is an image that the reader has yet to give back, besides one in the making.
@@ -293,7 +297,7 @@ impl<B: Backend> SaveFile<B> {
             images: 0,
             depth,
             reading: false,
-            hands: Hands::new(),
+            hands: Some(KBox::new(Hands::new(), GFP_KERNEL_ACCOUNT)?),
             identified: false,
             in_hand: Pending::default(),
             owing: false,
@@ -319,7 +323,9 @@ impl<B: Backend> SaveFile<B> {
     pub(crate) fn begin(&self, backend: Watched<B>, device: Handle, save: B::Save) {
         let identity = backend.backend().identity();
         let framer = Framer::new(identity, self.monitor.clone(), backend.number());
-        self.queue.lock().hands.framer = Some(framer);
+        if let Some(hands) = &mut self.queue.lock().hands {
+            hands.framer = Some(framer);
+        }
         *self.session.lock() = Some(Session {
             backend,
             device,
@@ -351,7 +357,7 @@ impl<B: Backend> SaveFile<B> {
         queue.stage = Stage::Dead;
         let ready = core::mem::take(&mut queue.ready);
         let spare = core::mem::take(&mut queue.spare);
-        let hands = core::mem::replace(&mut queue.hands, Hands::new());
+        let hands = queue.hands.take();
         drop(queue);
         self.note();
         drop((ready, spare, hands));

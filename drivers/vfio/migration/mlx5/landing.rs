@@ -99,6 +99,12 @@ impl backend::Landing for Landing {
     fn clear(&mut self) {
         self.len = 0;
     }
+
+    fn free(&mut self) {
+        self.clear();
+        drop(self.take());
+        self.share.give_back();
+    }
 }
 
 impl Drop for Landing {

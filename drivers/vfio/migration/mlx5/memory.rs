@@ -127,10 +127,15 @@ impl Share {
         Ok(())
     }
 
-    /// Gives all of it back, and `memory` to be freed.
-    pub(crate) fn discard(&mut self, memory: Memory) {
+    /// Gives all of it back.
+    pub(crate) fn give_back(&mut self) {
         self.pool.used.fetch_sub(self.bytes, Relaxed);
         self.bytes = 0;
+    }
+
+    /// The same, and `memory` is to be freed.
+    pub(crate) fn discard(&mut self, memory: Memory) {
+        self.give_back();
         // Without memory to remember it, it is freed here and now.
         if self.pool.unused.lock().push(memory, GFP_KERNEL).is_ok() {
             // Not right now, or the arc that drops it may have to wait for the CPU.

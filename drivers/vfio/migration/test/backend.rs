@@ -80,6 +80,10 @@ impl Landing for Image {
     fn clear(&mut self) {
         self.1 = 0;
     }
+
+    fn free(&mut self) {
+        *self = Self(KVVec::new(), 0);
+    }
 }
 
 impl Memory {

@@ -20,7 +20,7 @@ pub trait Landing: Send + Unpin + 'static {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; it may be tried again.
+    /// `ENOMEM`; the session has then failed.
     fn space(&mut self, left: u64) -> Result<&mut [u8]>;
 
     /// The first `count` bytes of that memory are filled.
@@ -28,6 +28,9 @@ pub trait Landing: Send + Unpin + 'static {
 
     /// Empties it for the next record.
     fn clear(&mut self);
+
+    /// Gives back its memory, here and now.
+    fn free(&mut self);
 }
 
 /// For backends that take data in pieces: there is none.
@@ -43,6 +46,10 @@ impl Landing for NoLanding {
     }
 
     fn clear(&mut self) {
+        match *self {}
+    }
+
+    fn free(&mut self) {
         match *self {}
     }
 }

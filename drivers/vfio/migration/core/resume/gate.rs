@@ -37,7 +37,7 @@ pub(super) struct Gate<L> {
     /// The session has ended or failed.
     pub(super) broken: bool,
     /// What belongs to the one that is writing.
-    hands: Hands<L>,
+    hands: Option<KBox<Hands<L>>>,
     /// Images to be loaded, in this order.
     pub(super) landed: KVec<Landed<L>>,
     /// One is being loaded.
@@ -73,7 +73,7 @@ impl<L: Landing> Gate<L> {
         Ok(Self {
             writing: false,
             broken: false,
-            hands: Hands::new(),
+            hands: Some(KBox::new(Hands::new(), GFP_KERNEL_ACCOUNT)?),
             landed: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
             loading: false,
             spare: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
@@ -89,7 +89,11 @@ impl<L: Landing> Gate<L> {
 
     /// Whether a writer finds memory for an image.
     pub(super) fn has_room(&self) -> bool {
-        self.hands.landing.is_some() || !self.spare.is_empty() || self.images < self.depth
+        let landing = self
+            .hands
+            .as_ref()
+            .is_some_and(|hands| hands.landing.is_some());
+        landing || !self.spare.is_empty() || self.images < self.depth
     }
 
     /// An image was loaded.
@@ -108,7 +112,7 @@ impl<L: Landing> Gate<L> {
     pub(super) fn end(&mut self) -> impl Sized {
         self.broken = true;
         (
-            core::mem::replace(&mut self.hands, Hands::new()),
+            self.hands.take(),
             core::mem::take(&mut self.landed),
             core::mem::take(&mut self.spare),
         )
@@ -118,7 +122,8 @@ impl<L: Landing> Gate<L> {
 /// The right to write, with what that needs.
 pub(super) struct Writer<'a, B: Backend> {
     file: &'a Task<ResumeFile<B>>,
-    hands: Hands<B::Landing>,
+    /// Nothing after the end of the session.
+    hands: Option<KBox<Hands<B::Landing>>>,
 }
 
 impl<'a, B: Backend> Writer<'a, B> {
@@ -128,8 +133,12 @@ impl<'a, B: Backend> Writer<'a, B> {
     /// - `ERESTARTSYS` for a signal.
     pub(super) fn enter(file: &'a Task<ResumeFile<B>>, wait: Wait) -> Result<Self> {
         let mut gate = turn::take(&file.gate, &file.waker, wait, |gate| &mut gate.writing)?;
-        let hands = core::mem::replace(&mut gate.hands, Hands::new());
+        let hands = gate.hands.take();
         Ok(Self { file, hands })
+    }
+
+    fn hands(&mut self) -> Result<&mut Hands<B::Landing>> {
+        Ok(self.hands.as_mut().ok_or(ENODEV)?)
     }
 
     /// A buffer, allocated for the calling process if there was none.
@@ -138,10 +147,11 @@ impl<'a, B: Backend> Writer<'a, B> {
     ///
     /// `ENOMEM`.
     pub(super) fn bounce(&mut self) -> Result<&mut [u8]> {
-        if self.hands.bounce.is_none() {
-            self.hands.bounce = Some(KVVec::zeroed(AT_ONCE, GFP_KERNEL_ACCOUNT)?);
+        let hands = self.hands()?;
+        if hands.bounce.is_none() {
+            hands.bounce = Some(KVVec::zeroed(AT_ONCE, GFP_KERNEL_ACCOUNT)?);
         }
-        Ok(self.hands.bounce.as_mut().ok_or(ENOMEM)?)
+        Ok(hands.bounce.as_mut().ok_or(ENOMEM)?)
     }
 
     /// The image for the present record, once there is one to be had.
@@ -151,10 +161,11 @@ impl<'a, B: Backend> Writer<'a, B> {
     /// - `EAGAIN`, `ERESTARTSYS` as for [`Writer::enter`], if others have to be loaded before.
     /// - `ENODEV` if the session ends meanwhile, or what it fails with; `ENOMEM`.
     pub(super) fn landing(&mut self, wait: Wait) -> Result<&mut B::Landing> {
-        if self.hands.landing.is_none() {
-            self.hands.landing = Some(self.new_landing(wait)?);
+        if self.hands()?.landing.is_none() {
+            let landing = self.new_landing(wait)?;
+            self.hands()?.landing = Some(landing);
         }
-        self.hands.landing.as_mut().ok_or(ENOMEM)
+        self.hands()?.landing.as_mut().ok_or(ENOMEM)
     }
 
     fn new_landing(&self, wait: Wait) -> Result<B::Landing> {
@@ -190,17 +201,18 @@ impl<'a, B: Backend> Writer<'a, B> {
 
     /// The record in the image is whole: `len` bytes before byte `end` of the stream.
     pub(super) fn whole(&mut self, end: u64, len: usize) {
-        debug_assert!(self.hands.whole.is_none());
-        self.hands.whole = self
-            .hands
-            .landing
-            .take()
-            .map(|landing| Landed { landing, end, len });
+        let Some(hands) = &mut self.hands else {
+            return;
+        };
+        debug_assert!(hands.whole.is_none());
+        let landing = hands.landing.take();
+        hands.whole = landing.map(|landing| Landed { landing, end, len });
     }
 
     /// Has the whole record loaded, if there is one.
     pub(super) fn commit(&mut self) {
-        let Some(landed) = self.hands.whole.take() else {
+        let hands = self.hands.as_mut();
+        let Some(landed) = hands.and_then(|hands| hands.whole.take()) else {
             return;
         };
         let mut gate = self.file.gate.lock();
@@ -233,11 +245,11 @@ impl<'a, B: Backend> Writer<'a, B> {
 
 impl<B: Backend> Drop for Writer<'_, B> {
     fn drop(&mut self) {
-        let hands = core::mem::replace(&mut self.hands, Hands::new());
+        let hands = self.hands.take();
         let mut gate = self.file.gate.lock();
         gate.writing = false;
         let unused = if gate.broken {
-            Some(hands)
+            hands
         } else {
             gate.hands = hands;
             None

@@ -57,7 +57,8 @@ const PRECOPY_INFO_SIZE: usize = 24;
 /// The right to read, with what that needs: records leave in order, so one process does so at a time.
 struct Reader<'a, B: Backend> {
     file: &'a Task<SaveFile<B>>,
-    hands: Hands<B::Image>,
+    /// Nothing after the end of the session.
+    hands: Option<KBox<Hands<B::Image>>>,
 }
 
 impl<'a, B: Backend> Reader<'a, B> {
@@ -68,7 +69,7 @@ impl<'a, B: Backend> Reader<'a, B> {
     /// - `ENODEV` after the end of the session.
     fn enter(file: &'a Task<SaveFile<B>>, wait: Wait) -> Result<Self> {
         let mut queue = turn::take(&file.queue, &file.waker, wait, |queue| &mut queue.reading)?;
-        let hands = core::mem::replace(&mut queue.hands, Hands::new());
+        let hands = queue.hands.take();
         drop(queue);
         Ok(Self { file, hands })
     }
@@ -79,8 +80,9 @@ impl<'a, B: Backend> Reader<'a, B> {
     ///
     /// As [`SaveFile::next`], where nothing is in hand.
     fn copy(&mut self, out: &mut IovIterDest<'_>, wait: Wait) -> Result<Option<(usize, bool)>> {
-        let framer = self.hands.framer.as_mut().ok_or(ENODEV)?;
-        let entry = match &mut self.hands.entry {
+        let hands = &mut **self.hands.as_mut().ok_or(ENODEV)?;
+        let framer = hands.framer.as_mut().ok_or(ENODEV)?;
+        let entry = match &mut hands.entry {
             Some(entry) => entry,
             none => match SaveFile::next(self.file, wait)? {
                 Some(item) => none.insert(framer.open(item)),
@@ -93,7 +95,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         let whole = copied == piece.len();
         entry.advance(copied);
         if entry.len() == 0 {
-            let image = self.hands.entry.take().and_then(Entry::into_image);
+            let image = hands.entry.take().and_then(Entry::into_image);
             SaveFile::give_back(self.file, image);
         }
         Ok(Some((copied, whole)))
@@ -102,14 +104,14 @@ impl<'a, B: Backend> Reader<'a, B> {
 
 impl<B: Backend> Drop for Reader<'_, B> {
     fn drop(&mut self) {
-        let hands = core::mem::replace(&mut self.hands, Hands::new());
+        let hands = self.hands.take();
         let mut queue = self.file.queue.lock();
         queue.reading = false;
         queue.in_hand = Pending::default();
         let unused = if matches!(queue.stage, Stage::Dead) {
-            Some(hands)
+            hands
         } else {
-            if let Some(entry) = &hands.entry {
+            if let Some(entry) = hands.as_ref().and_then(|hands| hands.entry.as_ref()) {
                 add(&mut queue.in_hand, entry.is_initial(), entry.len());
             }
             queue.hands = hands;
