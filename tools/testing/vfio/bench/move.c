@@ -31,8 +31,8 @@ static void write_all(int to, const char *data, size_t size)
 
 /*
  * Until the end (0), the end for now (-ENOMSG), or there are move->most bytes (1). Adds to *move.
- * Without a target (-1) the bytes are dropped. What the source takes to have some is kept apart from
- * the time of its reads.
+ * Without a target (-1) the bytes are dropped. What the source takes to have some is kept apart
+ * from the time of its reads.
  */
 int move_stream(int from, int to, void *buffer, size_t size, struct move *move)
 {
