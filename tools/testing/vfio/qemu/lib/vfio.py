@@ -11,6 +11,7 @@ VFIO_DEVICE_FEATURE = 0x3B75        # _IO(';', 100 + 17)
 VFIO_DEVICE_BIND_IOMMUFD = 0x3B76   # _IO(';', 100 + 18)
 FEATURE_GET, FEATURE_SET = 1 << 16, 1 << 17
 FEATURE_MIG_DEVICE_STATE = 2
+FEATURE_MIG_DATA_SIZE = 9
 BAR2 = 2 << 40                      # where vfio-pci style devices have their region 2
 
 State = enum.IntEnum("State", ("ERROR", "STOP", "RUNNING", "STOP_COPY", "RESUMING", "RUNNING_P2P",
@@ -55,6 +56,11 @@ class Opened:
     def set_state(self, state):
         """The data file that comes with the state, or -1."""
         return self._state(FEATURE_SET, state)[1]
+
+    def data_size(self):
+        """How many bytes a stop-copy would take now."""
+        argument = struct.pack("=IIQ", 16, FEATURE_GET | FEATURE_MIG_DATA_SIZE, 0)
+        return struct.unpack("=IIQ", fcntl.ioctl(self.fd, VFIO_DEVICE_FEATURE, argument))[2]
 
     def reset(self):
         reset(self.fd)
