@@ -203,12 +203,19 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// What the streams of this device say of it, and what they ask of the device that takes them.
     fn identity(&self) -> Identity;
 
-    /// Checks a stream's identity, whose backend name is this one's, before any data of it.
+    /// Checks a stream's identity, whose backend name is this one's, before any data of it. By
+    /// itself it takes that of a device that says of itself what this one says.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the stream is of a device that this one cannot become.
-    fn accept(&self, identity: &Identity) -> Result;
+    fn accept(&self, identity: &Identity) -> Result {
+        if *identity == self.identity() {
+            Ok(())
+        } else {
+            Err(EOPNOTSUPP)
+        }
+    }
 
     /// The waker of this device.
     fn waker(&self) -> &Waker;
@@ -236,7 +243,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// After `ENOMEM` it is called again when an image was read, if there is one. Every other error
-    /// ends the stream.
+    /// ends the stream, `EAGAIN` as `EIO`.
     fn save(
         &self,
         save: &mut Self::Save,

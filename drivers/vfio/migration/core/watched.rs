@@ -118,6 +118,18 @@ impl<B: Backend> Watched<B> {
             .map_err(|failure| failure.error())
     }
 
+    /// A call whose error is one of the stream, where `EAGAIN` would ask user space to try again.
+    fn call_stream<T>(
+        &self,
+        call: Call,
+        position: u64,
+        act: impl FnOnce(&B) -> Result<T>,
+    ) -> Result<T> {
+        self.call_kept(call, position, |backend| {
+            act(backend).map_err(|error| if error == EAGAIN { EIO } else { error })
+        })
+    }
+
     /// A call that cannot fail; no rule for it can say so.
     fn call_infallible<T>(&self, call: Call, act: impl FnOnce(&B) -> T) -> T {
         let failure = self.monitor.fault(call, 0);
@@ -157,7 +169,7 @@ impl<B: Backend> Watched<B> {
         spare: &mut Option<B::Image>,
     ) -> Result<Option<Chunk<B::Image>>> {
         let start = Instant::now();
-        let made = self.call_kept(Call::Save, position, |backend| {
+        let made = self.call_stream(Call::Save, position, |backend| {
             match backend.save(save, spare)? {
                 Some(chunk) if chunk.image.size() == 0 => Err(EINVAL),
                 made => Ok(made),
@@ -173,7 +185,7 @@ impl<B: Backend> Watched<B> {
     }
 
     pub(crate) fn pending(&self, save: &mut B::Save) -> Result<Pending> {
-        self.call_kept(Call::Pending, 0, |backend| backend.pending(save))
+        self.call_stream(Call::Pending, 0, |backend| backend.pending(save))
     }
 
     pub(crate) fn stop_copy(&self, arc: StateArc, save: &mut B::Save) -> Result<(), Failure> {
@@ -193,7 +205,7 @@ impl<B: Backend> Watched<B> {
     /// Hands on a piece of data, which begins at byte `position` of the stream.
     pub(crate) fn load(&self, resume: &mut B::Resume, position: u64, data: &[u8]) -> Result {
         let start = Instant::now();
-        self.call_kept(Call::Load, position, |backend| backend.load(resume, data))?;
+        self.call_stream(Call::Load, position, |backend| backend.load(resume, data))?;
         self.monitor
             .chunk(self.session, None, data.len(), false, since(start));
         Ok(())
@@ -202,7 +214,7 @@ impl<B: Backend> Watched<B> {
     /// Hands on an image that has landed: `len` bytes before byte `end` of the stream.
     pub(crate) fn load_image(&self, image: &mut B::Landing, end: u64, len: usize) -> Result {
         let start = Instant::now();
-        self.call_kept(Call::Load, end, |backend| backend.load_image(image))?;
+        self.call_stream(Call::Load, end, |backend| backend.load_image(image))?;
         self.monitor
             .chunk(self.session, None, len, false, since(start));
         Ok(())

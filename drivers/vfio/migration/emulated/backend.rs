@@ -296,14 +296,6 @@ impl Backend for Emulated {
         }
     }
 
-    fn accept(&self, identity: &Identity) -> Result {
-        if identity.backend_version == VERSION && identity.requirement == self.requirement() {
-            Ok(())
-        } else {
-            Err(EOPNOTSUPP)
-        }
-    }
-
     fn waker(&self) -> &Waker {
         &self.waker
     }

@@ -148,42 +148,6 @@ impl Mlx5 {
         let pd = self.pd.lock().take();
         drop(pd);
     }
-
-    /// Suspends both sides, or none.
-    fn stop(&self) -> Result<(), Failure> {
-        self.running.suspend(Side::Initiator)?;
-        self.running.suspend(Side::Responder).or_else(|failure| {
-            Running::resume(&self.running, Side::Initiator)
-                .map_err(|_| lost(&failure))
-                .and(Err(failure))
-        })
-    }
-
-    /// Resumes both sides, or none.
-    fn start(&self) -> Result<(), Failure> {
-        Running::resume(&self.running, Side::Responder)?;
-        Running::resume(&self.running, Side::Initiator).or_else(|failure| {
-            self.running
-                .suspend(Side::Responder)
-                .map_err(|_| lost(&failure))
-                .and(Err(failure))
-        })
-    }
-}
-
-/// What ends a stream: not an error that asks to try again.
-fn end(error: Error) -> Error {
-    match error == EAGAIN {
-        true => EIO,
-        false => error,
-    }
-}
-
-/// The same failure, after which there was no way back.
-fn lost(failure: &Failure) -> Failure {
-    match failure {
-        Failure::Kept(error) | Failure::Lost(error) => Failure::Lost(*error),
-    }
 }
 
 #[vtable]
@@ -218,14 +182,6 @@ impl Backend for Mlx5 {
         }
     }
 
-    fn accept(&self, identity: &Identity) -> Result {
-        if *identity == self.identity() {
-            Ok(())
-        } else {
-            Err(EOPNOTSUPP)
-        }
-    }
-
     fn waker(&self) -> &Waker {
         &self.waker
     }
@@ -236,8 +192,8 @@ impl Backend for Mlx5 {
             QuietArc::P2pToRunning => Running::resume(&self.running, Side::Initiator),
             QuietArc::P2pToStop => self.running.suspend(Side::Responder),
             QuietArc::StopToP2p => Running::resume(&self.running, Side::Responder),
-            QuietArc::RunningToStop => self.stop(),
-            QuietArc::StopToRunning => self.start(),
+            // There are none of these with the P2P states.
+            QuietArc::RunningToStop | QuietArc::StopToRunning => Err(Failure::Kept(EINVAL)),
         }
     }
 
@@ -247,11 +203,11 @@ impl Backend for Mlx5 {
     }
 
     fn save(&self, save: &mut Save, spare: &mut Option<Image>) -> Result<Option<Chunk<Image>>> {
-        self.next_image(save, spare).map_err(end)
+        self.next_image(save, spare)
     }
 
     fn pending(&self, save: &mut Save) -> Result<Pending> {
-        self.pending_of(save).map_err(end)
+        self.pending_of(save)
     }
 
     fn stop_copy(&self, save: &mut Save) -> Result<(), Failure> {
@@ -279,15 +235,14 @@ impl Backend for Mlx5 {
     }
 
     fn load_image(&self, image: &mut Landing) -> Result {
-        let result = image.load(
+        image.load(
             |buffer| Ok(Mkey::new(&self.pd()?, buffer, Direction::ToDevice)?),
             |from, size| {
                 let size = u32::try_from(size).map_err(|_| EFBIG)?;
                 let access = self.function.enter()?;
                 Ok(access.execute(&LoadState { from, size })?)
             },
-        );
-        result.map_err(end)
+        )
     }
 
     fn finish_resume(&self, _resume: &mut ()) -> Result {

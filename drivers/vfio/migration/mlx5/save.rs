@@ -142,16 +142,23 @@ impl Mlx5 {
         }
     }
 
+    /// Whether the next image of pre-copy is an increment; [`None`] if there is none for now.
+    fn is_next_incremental(&self, save: &Save) -> Option<bool> {
+        match save.progress {
+            Progress::None => Some(false),
+            // The firmware tells the VF's changes only while it runs.
+            Progress::Tracked if !self.running().initiator_suspended() => Some(true),
+            _ => None,
+        }
+    }
+
     fn next_running(
         &self,
         save: &mut Save,
         spare: &mut Option<Image>,
     ) -> Result<Option<Chunk<Image>>> {
-        let incremental = match save.progress {
-            Progress::None => false,
-            // The firmware tells the VF's changes only while it runs.
-            Progress::Tracked if !self.running().initiator_suspended() => true,
-            _ => return Ok(None),
+        let Some(incremental) = self.is_next_incremental(save) else {
+            return Ok(None);
         };
         let required = self.required(save, incremental, false)?;
         if required.next == 0 {
@@ -221,10 +228,8 @@ impl Mlx5 {
             reinits: save.reinits,
             ..Pending::default()
         };
-        let incremental = match save.progress {
-            Progress::None => false,
-            Progress::Tracked if !self.running().initiator_suspended() => true,
-            _ => return Ok(pending),
+        let Some(incremental) = self.is_next_incremental(save) else {
+            return Ok(pending);
         };
         let bytes = self.required(save, incremental, false)?.next.into();
         pending.reinits = save.reinits;

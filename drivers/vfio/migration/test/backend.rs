@@ -135,14 +135,6 @@ impl Backend for Memory {
         }
     }
 
-    fn accept(&self, identity: &Identity) -> Result {
-        if *identity == self.identity() {
-            Ok(())
-        } else {
-            Err(EOPNOTSUPP)
-        }
-    }
-
     fn waker(&self) -> &Waker {
         &self.waker
     }

@@ -74,7 +74,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         Ok(Self { file, hands })
     }
 
-    /// Copies from what is next; returns how much, and whether `out` had room for all of it.
+    /// Copies from what is next; returns how much, and whether that is all that was to be copied.
     ///
     /// # Errors
     ///
