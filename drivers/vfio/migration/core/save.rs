@@ -379,7 +379,9 @@ impl<B: Backend> SaveFile<B> {
         }
         let mut spare = queue.spare.pop();
         if spare.is_none() {
-            if queue.images >= queue.depth {
+            // Where readers allocate, this must not: for want of memory it would not fail, but have
+            // some process of the reader's control group killed.
+            if B::HAS_IMAGE || queue.images >= queue.depth {
                 if !queue.ready.is_empty() {
                     self.monitor.stats.waits_for_reader.add(1);
                 }
