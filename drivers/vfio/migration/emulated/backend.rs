@@ -84,7 +84,7 @@ pub(crate) struct Resume(Decoder);
 
 impl Emulated {
     /// Makes a device with `size` bytes of memory, which does what it does by itself on `queue`. It
-    /// does DMA to `memory`, whose log leaves out one of `lose` writes.
+    /// does DMA to `memory`, whose log leaves out one of `lose` pages.
     pub(crate) fn new(
         features: Features,
         size: usize,

@@ -8,7 +8,7 @@
 use core::ops::RangeInclusive;
 
 /// The smallest page that is told apart.
-const MIN_SHIFT: u32 = 12;
+pub(crate) const MIN_SHIFT: u32 = 12;
 /// The largest that is used because a user asks for it.
 const MAX_WANTED_SHIFT: u32 = 21;
 /// The most bits of one log (16 MiB): pages are as large as it takes.

@@ -97,7 +97,7 @@ pub(crate) struct Dma {
 
 impl Dma {
     /// An engine that may run, between `memory` and the memory of `device`. The log leaves out one
-    /// of `lose` writes.
+    /// of `lose` pages.
     pub(crate) fn new(
         memory: Arc<UserMemory>,
         device: Arc<Task<Device>>,

@@ -75,7 +75,7 @@ module! {
         },
         log_loss: u32 {
             default: 0,
-            description: "For tests of users: DMA logging leaves out one of so many writes",
+            description: "For tests of users: DMA logging leaves out one of so many pages",
         },
     },
 }

@@ -10,10 +10,6 @@ use crate::dirty::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            ordering,
-            Atomic, //
-        },
         new_mutex,
         Mutex, //
     },
@@ -51,9 +47,9 @@ impl Active {
 /// The log of one device.
 #[pin_data]
 pub(crate) struct Log {
-    /// One write of so many is left out; none if 0. Only for tests of those who use the log.
+    /// Writes that begin in one page of so many are left out; none if 0. Only for tests of those
+    /// who use the log: what they miss must not depend on how often a page is written.
     lose: u32,
-    writes: Atomic<u32>,
     #[pin]
     active: Mutex<Option<Active>>,
 }
@@ -63,7 +59,6 @@ impl Log {
     pub(crate) fn new(lose: u32) -> impl PinInit<Self> {
         pin_init!(Self {
             lose,
-            writes: Atomic::new(0),
             active <- new_mutex!(None, "vfio_migration_emulated::Log::active"),
         })
     }
@@ -75,8 +70,7 @@ impl Log {
         let Some(more) = (len as u64).checked_sub(1) else {
             return;
         };
-        let count = self.writes.fetch_add(1, ordering::Relaxed);
-        if count.checked_rem(self.lose) == Some(0) {
+        if (address >> dirty::MIN_SHIFT).checked_rem(self.lose.into()) == Some(0) {
             return;
         }
         if let Some(active) = &mut *self.active.lock() {
