@@ -197,6 +197,12 @@ pub trait Backend: Sized + Send + Sync + 'static {
         3
     }
 
+    /// Bytes of images that may be left to be loaded when the `write()` of another ends: what is not
+    /// loaded when the source has stopped adds to the time that the guest stands still.
+    fn ahead(&self) -> usize {
+        8 << 20
+    }
+
     /// The optional states that the device has; constant.
     fn features(&self) -> Features;
 

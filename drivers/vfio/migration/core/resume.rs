@@ -4,9 +4,10 @@
 //!
 //! What user space writes is checked as it comes, in whatever pieces. A backend takes device state
 //! in these pieces, or as whole images: then it lands in their memory, and a work item loads one
-//! after the other, each once its checksum was seen, while the next ones land. The first error
-//! stays: every later `write()` fails with it, and so does `RESUMING -> STOP`. That arc only checks
-//! that the stream is complete; who writes the end of a stream waits for what is being loaded.
+//! after the other, each once its checksum was seen, while the next ones land. Who writes the last
+//! byte of an image waits while too much is left to be loaded ([`Backend::ahead`]), and who writes
+//! that of the stream until nothing is. The first error stays: every later `write()` fails with it,
+//! and so does `RESUMING -> STOP`. That arc only checks that the stream is complete.
 //!
 //! This file has the session and the stream, [`gate`] the writer and the images.
 
@@ -214,7 +215,7 @@ impl<B: Backend> ResumeFile<B> {
         work: Arc<WorkQueue>,
         backend: &Watched<B>,
     ) -> Result<(Arc<Task<Self>>, ARef<File>)> {
-        let gate = Gate::new(backend.backend().depth().max(1))?;
+        let gate = Gate::new(backend.backend())?;
         let data = pin_init!(Self {
             waker: backend.backend().waker().clone(),
             monitor: backend.monitor().clone(),
@@ -351,11 +352,11 @@ impl<B: Backend> ResumeFile<B> {
             writer.whole(end, len);
         }
         if fed.commit {
-            writer.commit();
+            writer.commit(wait);
         }
-        if fed.end && wait == Wait::Interruptible {
-            // A signal changes nothing: the arc waits, too.
-            let _ = writer.drain();
+        if fed.end {
+            // After a signal the arc waits.
+            writer.drain(wait);
             self.next()?;
         }
         Ok(copied)
@@ -404,7 +405,7 @@ impl<B: Backend> Run for ResumeFile<B> {
             let Ok(mut landed) = gate.landed.remove(0) else {
                 return;
             };
-            gate.loading = true;
+            gate.loading = Some(landed.len);
             drop(gate);
 
             let result = match &*task.loader.lock() {
@@ -417,7 +418,7 @@ impl<B: Backend> Run for ResumeFile<B> {
             landed.landing.clear();
 
             let mut gate = task.gate.lock();
-            gate.loading = false;
+            gate.loading = None;
             gate.broken |= result.is_err();
             let unused = gate.give_back(landed.landing);
             drop(gate);

@@ -169,6 +169,10 @@ impl Backend for Mlx5 {
         self.settings.depth
     }
 
+    fn ahead(&self) -> usize {
+        usize::try_from(self.settings.chunk_size).unwrap_or(usize::MAX)
+    }
+
     fn features(&self) -> Features {
         Features::ALL
     }

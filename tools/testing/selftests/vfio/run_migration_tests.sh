@@ -48,7 +48,7 @@ if [ ${#tests[@]} = 0 ] && [ "$mode" = group ]; then
 elif [ ${#tests[@]} = 0 ]; then
 	tests=(vfio_migration_{feature,state,refusal,fsm,stream,shared}_test
 	       vfio_migration_{resume,hostile,memory,precopy,reset,race}_test
-	       vfio_migration_{log,fault,inject,device,carry,trace}_test)
+	       vfio_migration_{log,fault,inject,inject_device,device,carry,trace}_test)
 fi
 
 number=0 passed=0 failed=0 skipped=0

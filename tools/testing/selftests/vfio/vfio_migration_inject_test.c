@@ -9,8 +9,8 @@
 #include <sys/ioctl.h>
 
 #include "lib/fixture.h"
-#include "lib/emulated.h"
 #include "lib/matrix.h"
+#include "lib/mlx5.h"
 #include "lib/monitor.h"
 #include "lib/system.h"
 
@@ -35,12 +35,6 @@ FIXTURE_TEARDOWN(inject)
 	EXPECT_EQ(self->files, sys_open_files()) TH_LOG("[A11] a file was left open");
 	mig_close(&self->dev);
 	mig_buf_free(&self->ref);
-}
-
-/* Where a session that saves ends, there is nothing to go back to. */
-static bool can_keep(const struct mig_arc *arc)
-{
-	return !mig_saving(arc->leaves) || mig_saving(arc->enters);
 }
 
 /* Leaving RESUMING only checks. */
@@ -93,7 +87,7 @@ static void keep_arc(void *arg, const struct mig_arc *arc)
 	struct sweep *sweep = arg;
 	int then, fd, new_fd, ret;
 
-	if (!can_keep(arc))
+	if (!mig_can_keep(arc))
 		return;
 	for (then = 0; then <= MIG_STATES; then++) {
 		if (then < MIG_STATES && mig_way(sweep->dev->flags, arc->leaves, then).refused)
@@ -331,11 +325,6 @@ TEST_F(inject, s21_open_fails)
 	EXPECT_EQ(2, mon_hits(&self->dev, "open"));
 }
 
-static uint64_t now_us(void)
-{
-	return sys_now_ns() / 1000;
-}
-
 TEST_F(inject, s4_an_arc_takes_longer)
 {
 	const char *name = mon_arc(ST, SC);
@@ -344,22 +333,22 @@ TEST_F(inject, s4_an_arc_takes_longer)
 
 	mig_set(&self->dev, ST);
 	mon_rule(&self->dev, name, "delay_us=300000 after=1 times=1");
-	start = now_us();
+	start = sys_now_us();
 	close(mig_set(&self->dev, SC));
 	mig_set(&self->dev, ST);
 	EXPECT_EQ(0, mon_hits(&self->dev, name));
-	start = now_us();
+	start = sys_now_us();
 	fd = mig_set(&self->dev, SC);
-	EXPECT_LE(300000, now_us() - start) TH_LOG("[S4]");
+	EXPECT_LE(300000, sys_now_us() - start) TH_LOG("[S4]");
 	EXPECT_EQ(SC, mig_get(&self->dev));
 	EXPECT_EQ(1, mon_hits(&self->dev, name));
 	close(fd);
 	mig_set(&self->dev, R);
 
 	mon_rule(&self->dev, "reset", "delay_us=200000 times=1");
-	start = now_us();
+	start = sys_now_us();
 	EXPECT_EQ(0, mig_reset(&self->dev));
-	EXPECT_LE(200000, now_us() - start);
+	EXPECT_LE(200000, sys_now_us() - start);
 }
 
 /* A device that is slow from some byte on: only the bytes after it take longer. */
@@ -374,11 +363,11 @@ TEST_F(inject, t1_chunks_take_longer_from_a_position)
 	snprintf(rule, sizeof(rule), "delay_us=150000 at=%zu", half);
 	mon_rule(&self->dev, "save", rule);
 	fd = mig_set(&self->dev, SC);
-	start = now_us();
+	start = sys_now_us();
 	EXPECT_EQ(0, mig_read(fd, &got, MIG_WHOLE));
 	hits = mon_hits(&self->dev, "save");
 	EXPECT_LT(0, hits);
-	EXPECT_LE(150000 * hits, now_us() - start);
+	EXPECT_LE(150000 * hits, sys_now_us() - start);
 	EXPECT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[T9] slow, but the same");
 	mig_set(&self->dev, R);
 	close(fd);
@@ -390,7 +379,7 @@ TEST_F(inject, t1_chunks_take_longer_from_a_position)
 	got.len = 0;
 	EXPECT_EQ(-EAGAIN, mig_read(fd, &got, (struct mig_cut){ 1 << 12, 1 << 12, 1 }));
 	usleep(100000);
-	start = now_us();
+	start = sys_now_us();
 	EXPECT_EQ(0, mig_reset(&self->dev));
 	EXPECT_EQ(R, mig_get(&self->dev)) TH_LOG("[X1]");
 	EXPECT_TRUE(mig_reads_nothing(fd)) TH_LOG("[X2]");
@@ -481,150 +470,96 @@ TEST_F(inject, k1_files_of_a_device_that_is_gone)
 	EXPECT_EQ(1, mon_stat(&self->dev, "closes") + 1) TH_LOG("[K1] not a new device");
 }
 
-/* The state that is reported after a failure is the one that the device is in. */
-FIXTURE(emulated_inject) {
-	struct emulated emu;
-};
+MIG_STREAM_FIXTURE(images, R);
 
-FIXTURE_SETUP(emulated_inject)
+/* What vfio_migration_mlx5 may leave to be loaded by itself. */
+#define AHEAD		(8UL << 20)
+#define PIECE		65536UL
+
+/* Bytes of the images that are whole before byte end of the stream, but for the first few. */
+static size_t unloaded(const struct mig_buf *ref, size_t end, uint64_t loaded)
 {
-	ASSERT_EQ(0, emu_open(&self->emu, mig_path()));
-	mon_clear(&self->emu.dev);
+	struct mig_record rec[64];
+	size_t count = mig_records(ref, rec, ARRAY_SIZE(rec)), i, sum = 0;
+
+	if (!count)
+		mig_die("a stream of other records");
+	/* A checksum comes after each. */
+	for (i = 0; i + 1 < count; i++)
+		if (!rec[i].tag && rec[i + 1].start + MIG_RECORD_HEADER + rec[i + 1].size <= end) {
+			if (loaded)
+				loaded--;
+			else
+				sum += rec[i].size;
+		}
+	return sum;
 }
 
-FIXTURE_TEARDOWN(emulated_inject)
+/* What is not loaded when the source has stopped adds to the time that the guest stands still. */
+TEST_F(images, a_write_ends_when_little_is_left_to_load)
 {
-	mon_clear(&self->emu.dev);
-	EXPECT_EQ(0, mig_reset(&self->emu.dev));
-	emu_close(&self->emu);
-}
+	uint64_t before = mon_stat(&self->dev, "chunks_loaded"), loaded;
+	size_t len = self->ref.len, at, left = 0;
+	int fd;
 
-static bool ticks(struct emulated *emu)
-{
-	uint64_t deadline = now_us() + 2000000;
-	__u64 before = emu_ticks(emu);
+	if (unloaded(&self->ref, len, 0) <= AHEAD)
+		SKIP(return, "the device has too little state");
+	mon_rule(&self->dev, "load", "delay_us=1000000");
+	fd = mig_set(&self->dev, RE);
+	for (at = 0; at < len; at += PIECE) {
+		size_t piece = len - at < PIECE ? len - at : PIECE;
 
-	/* One that stands still is not waited for that long. */
-	if (!(emu_read(emu, EMU_STATUS) & 1))
-		deadline = now_us() + 50000;
-	while (now_us() < deadline)
-		if (emu_ticks(emu) != before)
-			return true;
-	return false;
-}
-
-static void tick_arc(void *arg, const struct mig_arc *arc)
-{
-	struct emulated *emu = arg;
-	bool expect = arc->leaves == R || arc->leaves == RP || mig_saving(arc->leaves);
-	int fd, new_fd, ret;
-
-	/* Arcs by themselves: each is on the way of others in the same manner. */
-	if (arc->from != arc->leaves || arc->to != arc->enters || !can_keep(arc) ||
-	    arc->leaves == RE)
-		return;
-	if (arc->leaves == SC)
-		expect = false;
-	emu_write(emu, EMU_TICK_PERIOD_US, 200);
-	emu_write(emu, EMU_TICK_CTRL, 1);
-	fd = mig_set(&emu->dev, arc->leaves);
-	mon_rule(&emu->dev, mon_arc(arc->leaves, arc->enters), "errno=5 kind=kept times=1");
-	ret = __mig_set(&emu->dev, arc->enters, &new_fd);
-	if (ret != -EIO)
-		mig_die("[A11] %d", ret);
-	if (ticks(emu) != expect)
-		mig_die("[B1] [S17] in %s the device %s", mig_state_name(arc->leaves),
-			expect ? "stands still" : "ticks");
-	if (mig_reset(&emu->dev))
-		mig_die("[X1]");
-	if (fd >= 0)
-		close(fd);
-}
-
-TEST_F(emulated_inject, b1_s17_e6_the_state_is_true)
-{
-	EXPECT_LT(5, mig_every_arc(self->emu.dev.flags, tick_arc, &self->emu));
-}
-
-/* What is left of a device that is lost, before and after the backend has stopped it. */
-TEST_F(emulated_inject, s20_the_backend_does_half_of_it)
-{
-	struct mig_device *dev = &self->emu.dev;
-	int last = mig_has_p2p(dev) ? RP : R, done, none;
-	char rule[64];
-
-	for (done = 0; done < 2; done++) {
-		emu_write(&self->emu, EMU_TICK_PERIOD_US, 200);
-		emu_write(&self->emu, EMU_TICK_CTRL, 1);
-		EXPECT_TRUE(ticks(&self->emu));
-		snprintf(rule, sizeof(rule), "errno=5 kind=lost done=%d times=1", done);
-		mon_rule(dev, mon_arc(last, ST), rule);
-		EXPECT_EQ(-EIO, __mig_set(dev, ST, &none));
-		EXPECT_EQ(ERR, mig_get(dev)) TH_LOG("[S17]");
-		EXPECT_EQ(!done, ticks(&self->emu)) TH_LOG("done=%d", done);
-		EXPECT_EQ(0, mig_reset(dev)) TH_LOG("[S20]");
-		emu_write(&self->emu, EMU_TICK_PERIOD_US, 200);
-		emu_write(&self->emu, EMU_TICK_CTRL, 1);
-		EXPECT_TRUE(ticks(&self->emu)) TH_LOG("[S20] it stands still after the reset");
-		EXPECT_EQ(0, mig_reset(dev));
+		ASSERT_EQ(piece, write(fd, self->ref.data + at, piece));
+		loaded = mon_stat(&self->dev, "chunks_loaded") - before;
+		left = unloaded(&self->ref, at + piece, loaded);
+		ASSERT_GE(AHEAD, left) TH_LOG("%zu bytes written", at + piece);
 	}
-}
-
-/* Through every fault on the way of a migration, nothing of the device is lost. */
-TEST_F(emulated_inject, s18_a_migration_with_faults_at_every_arc)
-{
-	bool precopy = mig_has_precopy(&self->emu.dev);
-	struct mig_device *dev = &self->emu.dev;
-	int first = precopy ? PC : R, at, i, fd = -1, new_fd;
-	struct mig_buf stream = {}, again = {}, ref = {};
-	struct mig_path way;
-
-	emu_fill(&self->emu, 11);
-	mig_set(dev, ST);
-	mig_save(dev, &ref);
-	mig_set(dev, R);
-
-	if (precopy) {
-		mon_rule(dev, mon_arc(R, PC), "errno=5 times=2");
-		EXPECT_EQ(-EIO, __mig_set(dev, PC, &new_fd));
-		EXPECT_EQ(-EIO, __mig_set(dev, PC, &new_fd));
-		fd = mig_set(dev, PC);
-		EXPECT_EQ(-ENOMSG, mig_read(fd, &stream, MIG_WHOLE));
-	}
-	way = mig_way(dev->flags, first, SC);
-	for (i = 0, at = first; i < way.steps; at = way.state[i++])
-		mon_rule(dev, mon_arc(at, way.state[i]), "errno=5 times=1");
-	for (i = 0, at = first; i < way.steps; i++) {
-		EXPECT_EQ(-EIO, __mig_set(dev, SC, &new_fd)) TH_LOG("[A11]");
-		EXPECT_EQ(at, mig_get(dev)) TH_LOG("[S17]");
-		at = way.state[i];
-	}
-	new_fd = mig_set(dev, SC);
-	if (!precopy)
-		fd = new_fd;
-	EXPECT_EQ(0, mig_read(fd, &stream, MIG_WHOLE));
-	mig_set(dev, ST);
+	EXPECT_EQ(0, left) TH_LOG("at the end of the stream");
+	mon_clear(&self->dev);
+	mig_set(&self->dev, R);
 	close(fd);
-
-	EXPECT_EQ(0, mig_reset(dev));
-	mig_set(dev, ST);
-	ASSERT_EQ(0, __mig_load(dev, &stream, MIG_WHOLE));
-	mig_save(dev, &again);
-	EXPECT_TRUE(mig_buf_equal(&ref, &again)) TH_LOG("[S18] the state was damaged");
-	mig_set(dev, R);
-	mig_buf_free(&stream);
-	mig_buf_free(&again);
-	mig_buf_free(&ref);
 }
 
-static bool emulated_possible(const struct mig_device *dev)
+TEST_F(images, s4_a_write_that_may_not_wait_for_that)
 {
-	return mon_possible(dev) && emu_is(dev);
+	struct pollfd poll_fd = { .events = POLLOUT };
+	size_t len = self->ref.len, at = 0;
+	unsigned int waits = 0;
+	ssize_t ret;
+
+	if (unloaded(&self->ref, len, 0) <= AHEAD)
+		SKIP(return, "the device has too little state");
+	/* Longer than an image takes to be written. */
+	mon_rule(&self->dev, "load", "delay_us=4000000");
+	poll_fd.fd = mig_set(&self->dev, RE);
+	ASSERT_EQ(0, fcntl(poll_fd.fd, F_SETFL, O_NONBLOCK));
+	while (at < len) {
+		ret = write(poll_fd.fd, self->ref.data + at, len - at < PIECE ? len - at : PIECE);
+		if (ret < 0) {
+			ASSERT_EQ(EAGAIN, errno);
+			waits++;
+			/* When poll() says so, there is room. */
+			ASSERT_EQ(1, poll(&poll_fd, 1, 20000));
+			ASSERT_EQ(POLLOUT, poll_fd.revents);
+			ret = write(poll_fd.fd, self->ref.data + at, 1);
+			ASSERT_EQ(1, ret);
+		}
+		at += ret;
+	}
+	EXPECT_LT(0, waits);
+	mon_clear(&self->dev);
+	mig_set(&self->dev, R);
+	close(poll_fd.fd);
+}
+
+static bool loads_images(const struct mig_device *dev)
+{
+	return mon_possible(dev) && mlx5_is(dev);
 }
 
 static const struct mig_need needs[] = {
 	{ "inject", mon_possible },
-	{ "emulated_inject", emulated_possible },
+	{ "images", loads_images },
 };
 
 int main(int argc, char **argv)

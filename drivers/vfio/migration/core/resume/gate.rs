@@ -40,11 +40,13 @@ pub(super) struct Gate<L> {
     hands: Option<KBox<Hands<L>>>,
     /// Images to be loaded, in this order.
     pub(super) landed: KVec<Landed<L>>,
-    /// One is being loaded.
-    pub(super) loading: bool,
+    /// Bytes of the one that is being loaded.
+    pub(super) loading: Option<usize>,
     spare: KVec<L>,
     images: usize,
     depth: usize,
+    /// Bytes that may be left to be loaded when a write ends.
+    ahead: usize,
 }
 
 /// What a writer works with.
@@ -68,32 +70,46 @@ impl<L> Hands<L> {
 }
 
 impl<L: Landing> Gate<L> {
-    pub(super) fn new(depth: usize) -> Result<Self> {
+    pub(super) fn new<B: Backend<Landing = L>>(backend: &B) -> Result<Self> {
+        let depth = backend.depth().max(1);
         // INVARIANT: There are no images.
         Ok(Self {
             writing: false,
             broken: false,
             hands: Some(KBox::new(Hands::new(), GFP_KERNEL_ACCOUNT)?),
             landed: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
-            loading: false,
+            loading: None,
             spare: KVec::with_capacity(depth, GFP_KERNEL_ACCOUNT)?,
             images: 0,
             depth,
+            ahead: backend.ahead(),
         })
     }
 
     /// Whether all that landed is loaded.
     pub(super) fn is_drained(&self) -> bool {
-        self.broken || (self.landed.is_empty() && !self.loading)
+        self.broken || (self.landed.is_empty() && self.loading.is_none())
     }
 
-    /// Whether a writer finds memory for an image.
+    /// Whether no more than may be is left to be loaded.
+    fn is_settled(&self) -> bool {
+        let landed: usize = self.landed.iter().map(|landed| landed.len).sum();
+        // OVERFLOW: All of it is in memory.
+        self.broken || landed + self.loading.unwrap_or(0) <= self.ahead
+    }
+
+    /// Whether a writer finds memory for another image.
+    fn has_image(&self) -> bool {
+        self.is_settled() && (!self.spare.is_empty() || self.images < self.depth)
+    }
+
+    /// Whether a writer finds memory for what comes next.
     pub(super) fn has_room(&self) -> bool {
         let landing = self
             .hands
             .as_ref()
             .is_some_and(|hands| hands.landing.is_some());
-        landing || !self.spare.is_empty() || self.images < self.depth
+        landing || self.has_image()
     }
 
     /// An image was loaded.
@@ -176,10 +192,10 @@ impl<'a, B: Backend> Writer<'a, B> {
                 drop(gate);
                 return Err(file.next().err().unwrap_or(ENODEV));
             }
-            if let Some(landing) = gate.spare.pop() {
-                return Ok(landing);
-            }
-            if gate.images < gate.depth {
+            if gate.has_image() {
+                if let Some(landing) = gate.spare.pop() {
+                    return Ok(landing);
+                }
                 gate.images += 1;
                 break;
             }
@@ -209,8 +225,10 @@ impl<'a, B: Backend> Writer<'a, B> {
         hands.whole = landing.map(|landing| Landed { landing, end, len });
     }
 
-    /// Has the whole record loaded, if there is one.
-    pub(super) fn commit(&mut self) {
+    /// Has the whole record loaded, if there is one; `wait` says whether to wait for those before.
+    ///
+    /// A signal ends the wait and changes nothing: who writes the next record waits, too.
+    pub(super) fn commit(&mut self, wait: Wait) {
         let hands = self.hands.as_mut();
         let Some(landed) = hands.and_then(|hands| hands.whole.take()) else {
             return;
@@ -225,21 +243,23 @@ impl<'a, B: Backend> Writer<'a, B> {
         let _ = gate.landed.push_within_capacity(landed);
         drop(gate);
         self.file.start();
+        self.wait(wait, Gate::is_settled);
     }
 
-    /// Waits until all that was committed is loaded.
-    ///
-    /// # Errors
-    ///
-    /// `ERESTARTSYS` for a signal.
-    pub(super) fn drain(&self) -> Result {
-        let mut gate = self.file.gate.lock();
-        while !gate.is_drained() {
-            if self.file.waker.0.wait_interruptible(&mut gate) {
-                return Err(ERESTARTSYS);
-            }
+    /// Waits until all that was committed is loaded, or for a signal.
+    pub(super) fn drain(&self, wait: Wait) {
+        self.wait(wait, Gate::is_drained);
+    }
+
+    fn wait(&self, wait: Wait, done: fn(&Gate<B::Landing>) -> bool) {
+        if wait == Wait::No {
+            return;
         }
-        Ok(())
+        let mut gate = self.file.gate.lock();
+        if !done(&gate) {
+            self.file.monitor.stats.waits_for_load.add(1);
+        }
+        while !done(&gate) && !self.file.waker.0.wait_interruptible(&mut gate) {}
     }
 }
 

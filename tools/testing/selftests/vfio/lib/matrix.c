@@ -153,3 +153,9 @@ unsigned int mig_every_arc(__u64 flags, void (*call)(void *arg, const struct mig
 		}
 	return count;
 }
+
+/* Where a session that saves ends, there is nothing to go back to. */
+bool mig_can_keep(const struct mig_arc *arc)
+{
+	return !mig_saving(arc->leaves) || mig_saving(arc->enters);
+}

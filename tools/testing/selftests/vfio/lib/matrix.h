@@ -27,4 +27,7 @@ struct mig_path mig_way(__u64 flags, int from, int to);
 unsigned int mig_every_arc(__u64 flags, void (*call)(void *arg, const struct mig_arc *arc),
 			   void *arg);
 
+/* Whether the state before the arc can be kept where it fails. */
+bool mig_can_keep(const struct mig_arc *arc);
+
 #endif

@@ -30,6 +30,11 @@ uint64_t sys_now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
+uint64_t sys_now_us(void)
+{
+	return sys_now_ns() / 1000;
+}
+
 /* The whole text of a file; the caller frees it. */
 char *sys_read(const char *path)
 {

@@ -20,6 +20,7 @@ struct sys_driver {
 
 int sys_open_files(void);
 uint64_t sys_now_ns(void);
+uint64_t sys_now_us(void);
 char *sys_read(const char *path);
 void sys_write(const char *path, const char *text);
 int __sys_write(const char *path, const char *text);
