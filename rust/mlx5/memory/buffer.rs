@@ -68,8 +68,9 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// In bytes: what one command can name.
-    pub const MAX: usize = 1 << 31;
+    /// In bytes: what one command can name (`size` of `SAVE_VHCA_STATE` and `LOAD_VHCA_STATE`).
+    // CAST: It is a number of 32 bits.
+    pub const MAX: usize = u32::MAX as usize;
 
     /// A buffer of at least `bytes` bytes.
     ///
