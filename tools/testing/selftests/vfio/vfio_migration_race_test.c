@@ -283,23 +283,33 @@ static void on_signal(int number)
 
 struct sender {
 	pthread_t to;
+	atomic_ulong done;	/* calls that came to their end */
 	atomic_bool stop;
 };
 
+/*
+ * As often as the other thread can bear: where none of its calls comes to an end, there is more and
+ * more time for one. Else a slow machine would do nothing but handle signals.
+ */
 static void *send_signals(void *arg)
 {
+	unsigned long done, last = 0;
 	struct sender *sender = arg;
 	uint64_t seed = 16;
+	useconds_t most = 300;
 
 	while (!sender->stop) {
 		pthread_kill(sender->to, SIGUSR1);
-		usleep(mig_random(&seed) % 300);
+		usleep(mig_random(&seed) % most);
+		done = sender->done;
+		most = done != last ? 300 : most < 100000 ? most + most / 8 : most;
+		last = done;
 	}
 	return NULL;
 }
 
 /* Was the state reached that was asked for, with signals all the time? */
-static void set_in_spite(struct mig_device *dev, int state, int *fd)
+static void set_in_spite(struct sender *sender, struct mig_device *dev, int state, int *fd)
 {
 	struct mig_path way = mig_way(dev->flags, mig_get(dev), state);
 	int from = mig_get(dev), ret, now, i;
@@ -313,6 +323,7 @@ static void set_in_spite(struct mig_device *dev, int state, int *fd)
 			mig_die("[S17] [T16] %s -> %s: %s, in %s", mig_state_name(from),
 				mig_state_name(state), strerror(-ret), mig_state_name(now));
 	} while (ret);
+	sender->done++;
 }
 
 TEST_F_TIMEOUT(race, t16_s17_signals_all_the_time, 600)
@@ -329,25 +340,29 @@ TEST_F_TIMEOUT(race, t16_s17_signals_all_the_time, 600)
 	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, send_signals, &sender));
 	for (i = 0; i < rounds; i++) {
-		set_in_spite(&self->dev, SC, &fd);
+		set_in_spite(&sender, &self->dev, SC, &fd);
 		got.len = 0;
 		do {
 			n = read(fd, part, sizeof(part));
-			if (n > 0)
+			if (n > 0) {
 				mig_buf_add(&got, part, n);
+				sender.done++;
+			}
 		} while (n > 0 || (n < 0 && errno == EINTR));
 		ASSERT_EQ(0, n) TH_LOG("[T16] read: %s", strerror(errno));
 		ASSERT_TRUE(mig_buf_equal(&self->ref, &got)) TH_LOG("[T16] another stream");
 		close(fd);
-		set_in_spite(&self->dev, RE, &fd);
+		set_in_spite(&sender, &self->dev, RE, &fd);
 		for (done = 0; done < got.len; ) {
 			n = write(fd, got.data + done, got.len - done);
-			if (n > 0)
+			if (n > 0) {
 				done += n;
-			else
+				sender.done++;
+			} else {
 				ASSERT_EQ(EINTR, errno) TH_LOG("[T16] write");
+			}
 		}
-		set_in_spite(&self->dev, ST, &none);
+		set_in_spite(&sender, &self->dev, ST, &none);
 		close(fd);
 		ASSERT_EQ(0, mig_reset(&self->dev)) TH_LOG("[X1] with a signal");
 	}
