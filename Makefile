@@ -73,7 +73,7 @@ demo:
 help:
 	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
 	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
-	@echo '  check           all tests; SUITES="NAME..." only these, LANES=N of them at a time'
+	@echo '  check           all tests; SUITES="NAME..." only these, LANES=N at a time, AGAIN=1 all again'
 	@echo '  soak            what takes long on the debug kernel: SESSIONS=10000 of which nothing may be left'
 	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
 	@echo '  bench           our driver for ConnectX beside the kernel'\''s, on emulated ones; writes'
