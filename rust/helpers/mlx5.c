@@ -41,20 +41,13 @@ void rust_helper_mlx5_dma_unmap(struct device *dev, u64 address, size_t size, bo
 	dma_unmap_single(dev, address, size, direction(from_device));
 }
 
-void rust_helper_mlx5_dma_sync(struct device *dev, const u64 *addresses, size_t count,
-			       size_t size, bool from_device, bool for_cpu)
+void rust_helper_mlx5_dma_sync(struct device *dev, u64 address, size_t size, bool from_device,
+			       bool for_cpu)
 {
-	size_t i;
-
-	if (!dma_dev_need_sync(dev))
-		return;
-	for (i = 0; i < count; i++) {
-		if (for_cpu)
-			dma_sync_single_for_cpu(dev, addresses[i], size, direction(from_device));
-		else
-			dma_sync_single_for_device(dev, addresses[i], size,
-						   direction(from_device));
-	}
+	if (for_cpu)
+		dma_sync_single_for_cpu(dev, address, size, direction(from_device));
+	else
+		dma_sync_single_for_device(dev, address, size, direction(from_device));
 }
 
 void rust_helper_mlx5_arm_cq(struct mlx5_core_cq *cq, void __iomem *uar, u32 next)

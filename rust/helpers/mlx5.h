@@ -11,8 +11,8 @@ void *rust_helper_mlx5_alloc_block(unsigned int order);
 int rust_helper_mlx5_dma_map(struct device *dev, void *block, size_t size, bool from_device,
 			     u64 *address);
 void rust_helper_mlx5_dma_unmap(struct device *dev, u64 address, size_t size, bool from_device);
-void rust_helper_mlx5_dma_sync(struct device *dev, const u64 *addresses, size_t count,
-			       size_t size, bool from_device, bool for_cpu);
+void rust_helper_mlx5_dma_sync(struct device *dev, u64 address, size_t size, bool from_device,
+			       bool for_cpu);
 
 void rust_helper_mlx5_arm_cq(struct mlx5_core_cq *cq, void __iomem *uar, u32 next);
 u32 rust_helper_mlx5_default_timestamps(struct mlx5_core_dev *mdev);

@@ -8,12 +8,15 @@ use core::{
     slice, //
 };
 use kernel::{
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
 /// What a block may be: 2 MiB, 64 KiB, or a page.
-pub(super) const SHIFTS: [u32; 3] = [21, 16, PAGE_SHIFT as u32];
+const SHIFTS: [u32; 3] = [21, 16, PAGE_SHIFT as u32];
 
 /// Physically contiguous memory.
 ///
@@ -110,7 +113,7 @@ impl Buffer {
             // No more than an eighth is for nothing, but for single pages.
             *shift == PAGE_SHIFT as u32
                 || *shift > PAGE_SHIFT as u32
-                    && need.next_multiple_of(1 << shift) - need <= need / 8
+                    && need.next_multiple_of(1 << shift) - need <= bytes / 8
         });
         let mut shift = shifts.next().ok_or(EINVAL)?;
         while self.len < bytes {
@@ -169,17 +172,15 @@ impl Buffer {
         })
     }
 
-    /// The size of the smallest block, as a power of two: all others are multiples of it.
-    pub(super) fn granule(&self) -> Option<u32> {
-        self.blocks.iter().map(|block| block.shift).min()
-    }
-
-    /// The addresses of all pieces of `1 << shift` bytes, which is at most the granule.
-    pub(super) fn pieces(&self, shift: u32) -> impl Iterator<Item = *mut u8> + '_ {
+    /// All of it, in pieces of at most `most` bytes, but at least a page, that lie together in memory:
+    /// where each is, and its length, a power of two.
+    pub(super) fn pieces(&self, most: usize) -> impl Iterator<Item = (*mut u8, usize)> + '_ {
+        let most = 1 << most.max(PAGE_SIZE).ilog2();
         self.blocks.iter().flat_map(move |block| {
+            let len = block.len().min(most);
             (0..block.len())
-                .step_by(1 << shift)
-                .map(|inside| block.address.as_ptr().wrapping_add(inside))
+                .step_by(len)
+                .map(move |inside| (block.address.as_ptr().wrapping_add(inside), len))
         })
     }
 }

@@ -5,10 +5,7 @@
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h);
 //! `Documentation/core-api/dma-api.rst` says who may access mapped memory when.
 
-use super::buffer::{
-    Buffer,
-    SHIFTS, //
-};
+use super::buffer::Buffer;
 use crate::{
     bindings,
     command::Pf, //
@@ -16,7 +13,6 @@ use crate::{
 use core::ops::Range;
 use kernel::{
     error::to_result,
-    page::PAGE_SHIFT,
     prelude::*,
     sync::Arc, //
 };
@@ -30,18 +26,26 @@ pub enum Direction {
     ToDevice,
 }
 
+/// A part of the buffer that is mapped as one.
+struct Piece {
+    address: u64,
+    /// Where it is in the buffer.
+    start: usize,
+    len: usize,
+}
+
 /// A mapped buffer, which belongs to the CPU but for the time between [`give`](Self::give) and
 /// [`take`](Self::take).
 ///
 /// # Invariants
 ///
-/// `addresses` are those of mappings of `1 << shift` bytes each in `direction`, for the device of
-/// `pf`.
+/// `pieces` are mapped in `direction` for the device of `pf`, and are in the order of the buffer.
+/// Addresses and lengths are multiples of `1 << shift`.
 pub(crate) struct Mapping {
     pf: Pf,
     direction: Direction,
     shift: u32,
-    addresses: KVVec<u64>,
+    pieces: KVVec<Piece>,
     /// Mapped memory must not be freed.
     buffer: Arc<Buffer>,
 }
@@ -49,46 +53,48 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// `ENOMEM` if there is no place; `EINVAL` if the buffer is empty.
     pub(crate) fn new(pf: Pf, buffer: &Arc<Buffer>, direction: Direction) -> Result<Self> {
-        let granule = buffer.granule().ok_or(EINVAL)?;
+        if buffer.is_empty() {
+            return Err(EINVAL);
+        }
         // SAFETY: The PF is there.
         let device = unsafe { bindings::mlx5_dma_device(pf.as_raw()) };
         // SAFETY: It is a valid device.
         let max = unsafe { bindings::dma_max_mapping_size(device) };
-        SHIFTS
-            .into_iter()
-            .filter(|shift| (PAGE_SHIFT as u32..=granule).contains(shift) && 1 << shift <= max)
-            .find_map(|shift| Self::with_shift(pf, buffer, direction, shift).ok())
-            .ok_or(ENOMEM)
-    }
-
-    fn with_shift(pf: Pf, buffer: &Arc<Buffer>, direction: Direction, shift: u32) -> Result<Self> {
+        // INVARIANT: There are no pieces.
         let mut mapping = Self {
             pf,
             direction,
-            shift,
-            addresses: KVVec::with_capacity(buffer.len() >> shift, GFP_KERNEL_ACCOUNT)?,
+            shift: usize::BITS - 1,
+            pieces: KVVec::new(),
             buffer: buffer.clone(),
         };
-        for piece in buffer.pieces(shift) {
+        let mut start = 0;
+        for (memory, len) in buffer.pieces(max) {
             let mut address = 0;
-            // SAFETY: The PF is there.
-            let device = unsafe { bindings::mlx5_dma_device(pf.as_raw()) };
+            // First, as a mapping that is not remembered stays.
+            mapping.pieces.reserve(1, GFP_KERNEL_ACCOUNT)?;
             // SAFETY: The piece has that size and stays where it is.
             to_result(unsafe {
                 bindings::mlx5_dma_map(
                     device,
-                    piece.cast(),
-                    1 << shift,
+                    memory.cast(),
+                    len,
                     direction == Direction::FromDevice,
                     &mut address,
                 )
             })?;
-            // INVARIANT: This is such a mapping. What is there already is undone by `drop`.
-            mapping.addresses.push(address, GFP_KERNEL_ACCOUNT)?;
-            // The firmware takes the bits below for zero.
-            if address & ((1 << shift) - 1) != 0 {
-                return Err(EINVAL);
-            }
+            // INVARIANT: This is such a mapping, and comes after the others.
+            mapping.shift = mapping
+                .shift
+                .min(address.trailing_zeros())
+                .min(len.trailing_zeros());
+            let piece = Piece {
+                address,
+                start,
+                len,
+            };
+            mapping.pieces.push(piece, GFP_KERNEL_ACCOUNT)?;
+            start += len;
         }
         mapping.take(buffer.len());
         Ok(mapping)
@@ -98,12 +104,22 @@ impl Mapping {
         self.direction
     }
 
+    /// The size of the pages of [`addresses`](Self::addresses), as a power of two.
     pub(crate) fn shift(&self) -> u32 {
         self.shift
     }
 
-    pub(crate) fn addresses(&self) -> &[u64] {
-        &self.addresses
+    /// The addresses of all its pages.
+    pub(crate) fn addresses(&self) -> Result<KVVec<u64>> {
+        let mut addresses =
+            KVVec::with_capacity(self.buffer.len() >> self.shift, GFP_KERNEL_ACCOUNT)?;
+        for piece in &self.pieces {
+            for inside in (0..piece.len).step_by(1 << self.shift) {
+                // CAST: A `usize` has at most 64 bits. OVERFLOW: It is inside the piece.
+                addresses.push(piece.address + inside as u64, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        Ok(addresses)
     }
 
     /// The first `bytes` bytes now belong to the device.
@@ -135,24 +151,28 @@ impl Mapping {
     }
 
     fn sync(&self, bytes: Range<usize>, for_cpu: bool) {
-        let blocks = bytes.start >> self.shift..bytes.end.div_ceil(1 << self.shift);
-        let end = blocks.end.min(self.addresses.len());
-        let Some(addresses) = self.addresses.get(blocks.start..end) else {
-            return;
-        };
         // SAFETY: The PF is there.
         let device = unsafe { bindings::mlx5_dma_device(self.pf.as_raw()) };
-        // SAFETY: By the type's invariant.
-        unsafe {
-            bindings::mlx5_dma_sync(
-                device,
-                addresses.as_ptr(),
-                addresses.len(),
-                1 << self.shift,
-                self.direction == Direction::FromDevice,
-                for_cpu,
-            )
-        };
+        let from = self
+            .pieces
+            .partition_point(|piece| piece.start + piece.len <= bytes.start);
+        for piece in self.pieces.iter().skip(from) {
+            let inside = bytes.start.saturating_sub(piece.start);
+            let end = bytes.end.saturating_sub(piece.start).min(piece.len);
+            if inside >= end {
+                return;
+            }
+            // SAFETY: By the type's invariant this is inside a mapping; any part of one may be synced.
+            unsafe {
+                bindings::mlx5_dma_sync(
+                    device,
+                    piece.address + inside as u64,
+                    end - inside,
+                    self.direction == Direction::FromDevice,
+                    for_cpu,
+                )
+            };
+        }
     }
 }
 
@@ -160,13 +180,13 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: The PF is there.
         let device = unsafe { bindings::mlx5_dma_device(self.pf.as_raw()) };
-        for address in &self.addresses {
+        for piece in &self.pieces {
             // SAFETY: By the type's invariant.
             unsafe {
                 bindings::mlx5_dma_unmap(
                     device,
-                    *address,
-                    1 << self.shift,
+                    piece.address,
+                    piece.len,
                     self.direction == Direction::FromDevice,
                 )
             };

@@ -111,7 +111,7 @@ impl Mkey {
             let key = access.execute(&CreateMkey {
                 pd: pd.number()?,
                 log_page_size: mapping.shift(),
-                addresses: mapping.addresses(),
+                addresses: &mapping.addresses()?,
             })?;
             Ok::<_, Failure>(Key { key, mapping })
         })?;

@@ -185,7 +185,7 @@ impl Hardware {
         let key = *self.key.insert(access.execute(&CreateMkey {
             pd,
             log_page_size: memory.shift(),
-            addresses: memory.addresses(),
+            addresses: &memory.addresses()?,
         })?);
         memory.give(buffer.len());
         ring.fill(key, message_shift)?;
