@@ -41,7 +41,6 @@ struct move {
 	uint64_t write_ns;
 };
 
-void await_data(int fd);
 int move_stream(int from, int to, void *buffer, size_t size, struct move *move);
 uint64_t move_threaded(int from, int to, char *buffers, size_t size);
 

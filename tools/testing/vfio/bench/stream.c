@@ -35,7 +35,6 @@ static void one(struct bench_pair *pair, size_t size, bool load)
 	if (load)
 		fd_to = timed_set(&pair->to, RE, &ns);
 	fd = timed_set(&pair->from, SC, &ns);
-	await_data(fd);
 	move_stream(fd, fd_to, buffer, size, &move);
 	timed_set(&pair->from, R, &ns);
 	close(fd);
