@@ -32,6 +32,7 @@ use crate::{
 };
 use core::marker::PhantomData;
 use gate::{
+    Filling,
     Gate,
     Writer,
     AT_ONCE, //
@@ -290,6 +291,18 @@ impl<B: Backend> ResumeFile<B> {
         result
     }
 
+    /// Has the session look at what has landed, if there is enough of it to be worth it. A record
+    /// that is incomplete is that also without its last bytes, so nothing is told too late.
+    fn check(&self, filling: &mut Filling<B::Landing>, full: bool) -> Result<Fed> {
+        let mut fed = Fed::default();
+        while full && filling.unchecked > 0 {
+            let bytes = filling.landing.last(filling.unchecked);
+            fed = self.feed(bytes)?;
+            filling.unchecked -= bytes.len();
+        }
+        Ok(fed)
+    }
+
     /// Ends the session with an error; returns the one that it ended with.
     fn fail(&self, error: Error) -> Error {
         let error = match &mut *self.session.lock() {
@@ -322,22 +335,24 @@ impl<B: Backend> ResumeFile<B> {
         let Next { left, most } = self.next()?;
         // No lock is held where data is copied: the memory may be this device's own.
         let (copied, fed) = if left > 0 {
-            let landing = writer.landing(wait)?;
-            let space = match landing.space(left) {
+            let filling = writer.filling(wait)?;
+            let left = usize::try_from(left).unwrap_or(usize::MAX) - filling.unchecked;
+            // CAST: A `usize` has at most 64 bits.
+            let space = match filling.landing.space(left as u64) {
                 Ok(space) => space,
                 Err(error) => {
                     // At the limit of his memory the user needs what this has of it.
-                    landing.free();
+                    filling.landing.free();
                     return Err(self.fail(error));
                 }
             };
-            let room = space.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let room = room.min(AT_ONCE);
+            let room = space.len().min(left).min(AT_ONCE - filling.unchecked);
             let space = space.get_mut(..room).unwrap_or(&mut []);
             let copied = data.copy_from_iter(space);
-            let fed = self.feed(space.get(..copied).unwrap_or(&[]))?;
-            landing.advance(copied);
-            (copied, fed)
+            filling.landing.advance(copied);
+            filling.unchecked += copied;
+            let full = filling.unchecked == AT_ONCE || copied == left;
+            (copied, self.check(filling, full)?)
         } else {
             let bounce = writer.bounce()?;
             let room = bounce.len().min(most);

@@ -96,6 +96,15 @@ impl backend::Landing for Landing {
         self.len = self.len.saturating_add(count).min(self.memory.len());
     }
 
+    fn last(&self, count: usize) -> &[u8] {
+        let from = self.len.saturating_sub(count);
+        let piece = match &self.memory {
+            Memory::Buffer(buffer) => buffer.piece(from),
+            Memory::Mkey(mkey) => mkey.piece(from),
+        };
+        piece.get(..self.len - from).unwrap_or(piece)
+    }
+
     fn clear(&mut self) {
         self.len = 0;
     }

@@ -77,6 +77,12 @@ impl Landing for Image {
         self.1 += count;
     }
 
+    fn last(&self, count: usize) -> &[u8] {
+        self.0
+            .get(self.1.saturating_sub(count)..self.1)
+            .unwrap_or(&[])
+    }
+
     fn clear(&mut self) {
         self.1 = 0;
     }

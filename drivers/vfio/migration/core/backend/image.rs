@@ -26,6 +26,9 @@ pub trait Landing: Send + Unpin + 'static {
     /// The first `count` bytes of that memory are filled.
     fn advance(&mut self, count: usize);
 
+    /// The last `count` bytes that were filled, as far as they lie together in memory; at least one.
+    fn last(&self, count: usize) -> &[u8];
+
     /// Empties it for the next record.
     fn clear(&mut self);
 
@@ -42,6 +45,10 @@ impl Landing for NoLanding {
     }
 
     fn advance(&mut self, _count: usize) {
+        match *self {}
+    }
+
+    fn last(&self, _count: usize) -> &[u8] {
         match *self {}
     }
 

@@ -16,9 +16,16 @@ use vfio::{
     task::Task, //
 };
 
-/// The most that is copied from user space at once: it should still be in the cache for its
-/// checksum, and who ends the session waits for that.
+/// The most that is copied from user space before it is checked: it should still be in the cache for
+/// its checksum, and who ends the session waits for that. Pieces much smaller take longer.
 pub(super) const AT_ONCE: usize = 64 * 1024;
+
+/// The image of the record that is being written.
+pub(super) struct Filling<L> {
+    pub(super) landing: L,
+    /// Bytes that have landed and were not checked. Not all of the record.
+    pub(super) unchecked: usize,
+}
 
 /// An image that has landed.
 pub(super) struct Landed<L> {
@@ -53,8 +60,7 @@ pub(super) struct Gate<L> {
 struct Hands<L> {
     /// Made by the first writer.
     bounce: Option<KVVec<u8>>,
-    /// For the record that is being written.
-    landing: Option<L>,
+    filling: Option<Filling<L>>,
     /// Of the record before, whose checksum is to come.
     whole: Option<Landed<L>>,
 }
@@ -63,7 +69,7 @@ impl<L> Hands<L> {
     const fn new() -> Self {
         Self {
             bounce: None,
-            landing: None,
+            filling: None,
             whole: None,
         }
     }
@@ -105,11 +111,11 @@ impl<L: Landing> Gate<L> {
 
     /// Whether a writer finds memory for what comes next.
     pub(super) fn has_room(&self) -> bool {
-        let landing = self
+        let filling = self
             .hands
             .as_ref()
-            .is_some_and(|hands| hands.landing.is_some());
-        landing || self.has_image()
+            .is_some_and(|hands| hands.filling.is_some());
+        filling || self.has_image()
     }
 
     /// An image was loaded.
@@ -176,12 +182,15 @@ impl<'a, B: Backend> Writer<'a, B> {
     ///
     /// - `EAGAIN`, `ERESTARTSYS` as for [`Writer::enter`], if others have to be loaded before.
     /// - `ENODEV` if the session ends meanwhile, or what it fails with; `ENOMEM`.
-    pub(super) fn landing(&mut self, wait: Wait) -> Result<&mut B::Landing> {
-        if self.hands()?.landing.is_none() {
+    pub(super) fn filling(&mut self, wait: Wait) -> Result<&mut Filling<B::Landing>> {
+        if self.hands()?.filling.is_none() {
             let landing = self.new_landing(wait)?;
-            self.hands()?.landing = Some(landing);
+            self.hands()?.filling = Some(Filling {
+                landing,
+                unchecked: 0,
+            });
         }
-        self.hands()?.landing.as_mut().ok_or(ENOMEM)
+        self.hands()?.filling.as_mut().ok_or(ENOMEM)
     }
 
     fn new_landing(&self, wait: Wait) -> Result<B::Landing> {
@@ -221,8 +230,8 @@ impl<'a, B: Backend> Writer<'a, B> {
             return;
         };
         debug_assert!(hands.whole.is_none());
-        let landing = hands.landing.take();
-        hands.whole = landing.map(|landing| Landed { landing, end, len });
+        let filling = hands.filling.take();
+        hands.whole = filling.map(|Filling { landing, .. }| Landed { landing, end, len });
     }
 
     /// Has the whole record loaded, if there is one; `wait` says whether to wait for those before.
