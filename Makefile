@@ -60,7 +60,7 @@ fuzz:
 
 soak: export MAKEFLAGS :=
 soak:
-	tools/testing/vfio/check selftests-build debug-types soak
+	tools/testing/vfio/check selftests-build kernel-build debug-types mlx5-debug mlx5-kernel-debug soak
 
 bench: export MAKEFLAGS :=
 bench:
