@@ -4,6 +4,7 @@
  * own structures are QEMU's here and opaque there.
  */
 #include "qemu/osdep.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie_sriov.h"
@@ -59,6 +60,8 @@ FUNCTION(pcie_sriov_vf_number, uint16_t, PCIDevice *);
 FUNCTION(msix_init, int, PCIDevice *, uint32_t, MemoryRegion *, uint8_t, unsigned int,
 	 MemoryRegion *, uint8_t, unsigned int, uint8_t, Error **);
 FUNCTION(msix_uninit, void, PCIDevice *, MemoryRegion *, MemoryRegion *);
+FUNCTION(msi_init, int, PCIDevice *, uint8_t, unsigned int, bool, bool, Error **);
+FUNCTION(msi_uninit, void, PCIDevice *);
 FUNCTION(msix_vector_use, void, PCIDevice *, unsigned int);
 FUNCTION(msix_notify, void, PCIDevice *, unsigned int);
 

@@ -18,6 +18,7 @@ const BAR_SIZE: u64 = (UAR_LAST as u64 + 1) * UAR_SIZE;
 /// In configuration space.
 const MSIX: u8 = 0x40;
 const PCIE: u8 = 0x60;
+const MSI: u8 = 0xa0;
 const AER: u16 = 0x100;
 const ARI: u16 = 0x150;
 const SRIOV: u16 = 0x180;
@@ -118,6 +119,10 @@ fn build(device: *mut Object, card: Arc<Card>, number: u16, errp: *mut *mut Erro
     if status != 0 {
         return false;
     }
+    // SAFETY: Nothing lies at that offset.
+    if card.msi && unsafe { ffi::msi_init(device, MSI, 1, true, false, errp) } != 0 {
+        return false;
+    }
     for vector in 0..vectors {
         // SAFETY: There are so many.
         unsafe { ffi::msix_vector_use(device, vector) };
@@ -143,6 +148,8 @@ fn unbuild(device: *mut Object) {
         unsafe {
             ffi::pcie_aer_exit(device);
             ffi::pcie_cap_exit(device);
+            // Nothing happens where there is none.
+            ffi::msi_uninit(device);
             ffi::msix_uninit(device, region, region);
         }
     }

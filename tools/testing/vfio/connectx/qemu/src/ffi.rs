@@ -260,6 +260,15 @@ extern "C" {
         table: *mut MemoryRegion,
         pending: *mut MemoryRegion,
     );
+    pub(crate) fn msi_init(
+        device: *mut Object,
+        offset: u8,
+        vectors: c_uint,
+        wide: bool,
+        mask: bool,
+        errp: *mut *mut Error,
+    ) -> c_int;
+    pub(crate) fn msi_uninit(device: *mut Object);
     pub(crate) fn msix_vector_use(device: *mut Object, vector: c_uint);
     pub(crate) fn msix_notify(device: *mut Object, vector: c_uint);
 

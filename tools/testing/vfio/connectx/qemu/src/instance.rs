@@ -14,6 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("vfs", "number of VFs, up to 64 (4)"),
     ("vectors", "MSI-X vectors of each function, up to 64 (32)"),
+    (
+        "msi",
+        "MSI as well, for tests of who finds it: on, off (off)",
+    ),
     ("trace", "a file for what the firmware does (none)"),
 ];
 
@@ -22,6 +26,7 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
 pub(crate) struct Options {
     pub(crate) vfs: u16,
     pub(crate) vectors: u32,
+    pub(crate) msi: bool,
     pub(crate) trace: Option<String>,
     pub(crate) config: Config,
 }
@@ -60,6 +65,7 @@ pub(crate) extern "C" fn init(object: *mut Object) {
         options: Options {
             vfs: 4,
             vectors: 32,
+            msi: false,
             trace: None,
             config: Config::default(),
         },
@@ -139,11 +145,18 @@ fn choose(instance: &mut Instance, name: &str, value: &str) -> Result<(), String
         number.ok_or_else(|| format!("{name} is a number from 1 to {most}"))
     };
     match (name, &card) {
-        ("vfs" | "vectors" | "trace", Some(_)) => {
+        ("vfs" | "vectors" | "msi" | "trace", Some(_)) => {
             return Err(format!("{name} cannot be changed once the device is there"));
         }
         ("vfs", None) => options.vfs = within(64)? as u16,
         ("vectors", None) => options.vectors = within(64)?,
+        ("msi", None) => {
+            options.msi = match value {
+                "on" => true,
+                "off" => false,
+                _ => return Err("msi is on or off".to_owned()),
+            }
+        }
         ("trace", None) => options.trace = Some(value.to_owned()),
         (_, None) => options.config.set(name, value)?,
         (_, Some(card)) => card.set(name, value)?,

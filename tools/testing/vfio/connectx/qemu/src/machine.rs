@@ -140,6 +140,8 @@ pub(crate) struct Card {
     nic: Mutex<Nic>,
     pub(crate) wiring: Arc<Wiring>,
     pub(crate) vectors: u32,
+    /// The functions have a capability for MSI.
+    pub(crate) msi: bool,
 }
 
 impl Card {
@@ -166,6 +168,7 @@ impl Card {
             nic: Mutex::new(nic),
             wiring,
             vectors: options.vectors,
+            msi: options.msi,
         });
         // SAFETY: There is room for it, which stays until the card goes; `detach` stops it before.
         unsafe {
