@@ -248,7 +248,7 @@ impl Reporting<'_> {
         if self.done {
             return Ok(None);
         }
-        let begin = Instant::<Monotonic>::now();
+        let mut begin = None;
         loop {
             self.tracker.check()?;
             match self.step(pages)? {
@@ -259,7 +259,7 @@ impl Reporting<'_> {
                 }
                 Step::Nothing => {}
             }
-            if begin.elapsed() >= PATIENCE {
+            if begin.get_or_insert_with(Instant::<Monotonic>::now).elapsed() >= PATIENCE {
                 return Err(ETIMEDOUT);
             }
             // It may have failed with an event that was lost.

@@ -13,6 +13,7 @@ use crate::pages::{
     Kept, //
 };
 use core::{
+    mem,
     num::NonZero,
     ops::RangeInclusive, //
 };
@@ -66,6 +67,8 @@ struct Active {
 struct Reporting {
     taken: bool,
     kept: Kept,
+    /// Pages of a message; with who has the turn.
+    batch: KVec<u64>,
 }
 
 impl Active {
@@ -104,6 +107,7 @@ impl Active {
             return Err(EINVAL);
         };
         let hull = *first.start()..=*last.end();
+        let batch = KVec::from_elem(0, BATCH, GFP_KERNEL_ACCOUNT)?;
         let tracker = Tracker::new(function, &parameters, &list)?;
         Ok(try_pin_init!(Self {
             tracker,
@@ -111,7 +115,7 @@ impl Active {
             hull,
             reporter: Busy::new(),
             reporting <- new_mutex!(
-                Reporting { taken: false, kept: Kept::new() },
+                Reporting { taken: false, kept: Kept::new(), batch },
                 "vfio_migration_mlx5::Log::reporting"
             ),
         }? Error))
@@ -128,7 +132,10 @@ impl Active {
             if !reporting.taken {
                 reporting.taken = true;
                 self.reporter.begin();
-                return Ok(Turn(self));
+                return Ok(Turn {
+                    log: self,
+                    batch: mem::take(&mut reporting.batch),
+                });
             }
             drop(reporting);
             self.reporter.wait()?;
@@ -136,15 +143,14 @@ impl Active {
     }
 
     fn report(&self, report: &mut Report<'_>) -> Result {
-        let turn = self.turn()?;
+        let mut turn = self.turn()?;
         let range = report.range();
         if let Some(asked) =
             pages::common(&pages::whole(range.clone(), self.page_shift), &self.hull)
         {
-            let mut batch = KVec::from_elem(0, BATCH, GFP_KERNEL_ACCOUNT)?;
             let mut messages = self.tracker.report(&asked)?;
-            while let Some(count) = messages.next(&mut batch)? {
-                let found = batch.iter().take(count);
+            while let Some(count) = messages.next(&mut turn.batch)? {
+                let found = turn.batch.iter().take(count);
                 for run in
                     pages::runs(found.map(|page| pages::whole(*page..=*page, self.page_shift)))
                 {
@@ -169,18 +175,24 @@ impl Active {
 }
 
 /// The turn to report.
-struct Turn<'a>(&'a Active);
+struct Turn<'a> {
+    log: &'a Active,
+    batch: KVec<u64>,
+}
 
 impl Turn<'_> {
     fn with<R>(&self, f: impl FnOnce(&mut Kept) -> R) -> R {
-        f(&mut self.0.reporting.lock().kept)
+        f(&mut self.log.reporting.lock().kept)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.reporting.lock().taken = false;
-        self.0.reporter.end();
+        let mut reporting = self.log.reporting.lock();
+        reporting.batch = mem::take(&mut self.batch);
+        reporting.taken = false;
+        drop(reporting);
+        self.log.reporter.end();
     }
 }
 
