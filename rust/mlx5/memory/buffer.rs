@@ -18,6 +18,9 @@ use kernel::{
 /// What a block may be: 2 MiB, 64 KiB, or a page.
 const SHIFTS: [u32; 3] = [21, 16, PAGE_SHIFT as u32];
 
+/// One of so many bytes may be for nothing, so that blocks are large.
+const MOST_WASTE: usize = 16;
+
 /// Physically contiguous memory.
 ///
 /// # Invariants
@@ -108,15 +111,16 @@ impl Buffer {
         if bytes > Self::MAX {
             return Err(EFBIG);
         }
-        let need = bytes.saturating_sub(self.len);
-        let mut shifts = SHIFTS.iter().copied().filter(|shift| {
-            // No more than an eighth is for nothing, but for single pages.
-            *shift == PAGE_SHIFT as u32
-                || *shift > PAGE_SHIFT as u32
-                    && need.next_multiple_of(1 << shift) - need <= bytes / 8
-        });
-        let mut shift = shifts.next().ok_or(EINVAL)?;
-        while self.len < bytes {
+        // What is too large, or cannot be had, is not tried again.
+        let mut shifts = SHIFTS.iter().copied().peekable();
+        while let (Some(need @ 1..), Some(shift)) =
+            (bytes.checked_sub(self.len), shifts.peek().copied())
+        {
+            let waste = (1usize << shift).saturating_sub(need);
+            if shift != PAGE_SHIFT as u32 && waste > bytes / MOST_WASTE {
+                shifts.next();
+                continue;
+            }
             match Block::new(shift, self.len) {
                 Ok(block) => {
                     let len = block.len();
@@ -125,7 +129,10 @@ impl Buffer {
                     self.blocks.push(block, GFP_KERNEL)?;
                     self.len += len;
                 }
-                Err(error) => shift = shifts.next().ok_or(error)?,
+                Err(error) => {
+                    shifts.next();
+                    shifts.peek().ok_or(error)?;
+                }
             }
         }
         Ok(())
