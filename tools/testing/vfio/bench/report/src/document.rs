@@ -44,11 +44,12 @@ Instruction-exact
 
 Wall clock
   As fast as the emulated processor is. The model itself takes time here that a
-  card would not: it makes up each page, and has a checksum. Without KVM the
-  emulator takes a function for each carry-less multiplication, of which a real
-  processor does one in a cycle or two: the checksum of a stream, which
-  ``vfio_migration_mlx5`` makes and ``mlx5_vfio_pci`` does not, costs ten
-  nanoseconds and more for a byte here, and a small part of one there.
+  card would not: it makes up each page, and has a checksum. The checksum of a
+  stream, which ``vfio_migration_mlx5`` makes and ``mlx5_vfio_pci`` does not, is
+  that of the kernel, here by the instruction ``crc32``. Without KVM the emulator
+  works on it bit by bit, and a byte costs more than ten nanoseconds; a real
+  processor does eight bytes in a cycle or so. So with a stream in it a figure
+  of this clock says how slow that is, and little of a driver.
 
 ";
 
@@ -399,7 +400,7 @@ pub(crate) fn write(data: &Data, reasons: &Reasons) -> String {
     let title = format!("Where {} is worse", data.drivers[1]);
     page.heading(
         &title,
-        "By more than a fifth. The worst of the cases is shown.\n",
+        "By more than a twentieth. The worst of the cases is shown.\n",
     );
     page.text += &worse::table(data, reasons);
     page.arcs();

@@ -7,7 +7,7 @@ use crate::table::simple;
 use std::collections::BTreeMap;
 
 /// Less than that is not said to be worse.
-const LIMIT: f64 = 1.2;
+const LIMIT: f64 = 1.05;
 
 /// Reasons by the beginning of `MEASURE WHAT`; the first that fits counts.
 pub(crate) struct Reasons(Vec<(String, String)>);
