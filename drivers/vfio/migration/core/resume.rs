@@ -297,6 +297,9 @@ impl<B: Backend> ResumeFile<B> {
         let mut fed = Fed::default();
         while full && filling.unchecked > 0 {
             let bytes = filling.landing.last(filling.unchecked);
+            if bytes.is_empty() {
+                return Err(self.fail(EINVAL));
+            }
             fed = self.feed(bytes)?;
             filling.unchecked -= bytes.len();
         }
