@@ -259,7 +259,11 @@ impl Reporting<'_> {
                 }
                 Step::Nothing => {}
             }
-            if begin.get_or_insert_with(Instant::<Monotonic>::now).elapsed() >= PATIENCE {
+            if begin
+                .get_or_insert_with(Instant::<Monotonic>::now)
+                .elapsed()
+                >= PATIENCE
+            {
                 return Err(ETIMEDOUT);
             }
             // It may have failed with an event that was lost.
