@@ -77,7 +77,7 @@ fn files_and_tests() {
 fn options() {
     let choices = OPTIONS.iter().map(|choice| choice.name);
     // And those of the plugin.
-    let named = choices.chain(["vfs", "vectors", "trace"]);
+    let named = choices.chain(["vfs", "vectors", "msi", "trace"]);
     let named: BTreeSet<_> = named.map(str::to_string).collect();
     assert_eq!(first_cells("Options"), named);
 }
