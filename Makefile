@@ -60,7 +60,8 @@ fuzz:
 
 soak: export MAKEFLAGS :=
 soak:
-	tools/testing/vfio/check selftests-build kernel-build debug-types mlx5-debug mlx5-kernel-debug soak
+	tools/testing/vfio/check selftests-build kernel-build debug-types mlx5-debug \
+		mlx5-kernel-debug soak soak-mlx5 soak-mlx5-debug
 
 bench: export MAKEFLAGS :=
 bench:
@@ -74,7 +75,8 @@ help:
 	@echo 'For anyone who has just this checkout, as root on Debian 12 or 13:'
 	@echo '  demo            a guest with an emulated device migrates from one QEMU to another, in a VM'
 	@echo '  check           all tests; SUITES="NAME..." only these, LANES=N at a time, AGAIN=1 all again'
-	@echo '  soak            what takes long on the debug kernel: SESSIONS=10000 of which nothing may be left'
+	@echo '  soak            what takes long, mostly on the debug kernel: SESSIONS=10000 of which nothing'
+	@echo '                  may be left'
 	@echo '  fuzz            look for bad inputs to the pure parts, for MINUTES=1 each'
 	@echo '  bench           our driver for ConnectX beside the kernel'\''s, on emulated ones; writes'
 	@echo '                  vfio-migration-performance.rst and drawings into Documentation/;'

@@ -9,6 +9,7 @@
  */
 #include "kselftest_harness.h"
 #include "lib/log.h"
+#include "lib/memory.h"
 #include "lib/rdma.h"
 
 #define PAGES	(RDMA_SIZE / MLX5_PAGE)
@@ -19,6 +20,7 @@ struct scene {
 	struct mlx5 vf[2];
 	struct rdma work;
 	int here;		/* the function that works */
+	struct mig_buf stream;	/* of the migration that is under way */
 };
 
 FIXTURE(connectx) {
@@ -31,6 +33,7 @@ FIXTURE_SETUP(connectx)
 	mlx5_open(&self->scene.vf[1], mig_peer_path(), RDMA_SIZE);
 	rdma_setup(&self->scene.work, &self->scene.vf[0]);
 	self->scene.here = 0;
+	self->scene.stream = (struct mig_buf){};
 }
 
 FIXTURE_TEARDOWN(connectx)
@@ -38,6 +41,7 @@ FIXTURE_TEARDOWN(connectx)
 	int i;
 
 	rdma_teardown(&self->scene.work);
+	mig_buf_free(&self->scene.stream);
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, mig_reset(&self->scene.vf[i].dev));
 		EXPECT_EQ(R, mig_get(&self->scene.vf[i].dev));
@@ -81,9 +85,9 @@ static size_t differing(const struct mlx5 *from, const struct mlx5 *to)
 }
 
 /* Reads what there is, until the stream ends for now or for good. */
-static void read_some(int fd, struct mig_buf *stream, int end)
+static void read_some(struct scene *scene, int fd, int end)
 {
-	int ret = mig_read(fd, stream, (struct mig_cut){ 1, 200000, 5 });
+	int ret = mig_read(fd, &scene->stream, (struct mig_cut){ 1, 200000, 5 });
 
 	if (ret != end)
 		mig_die("the stream ends with %s", strerror(-ret));
@@ -101,15 +105,15 @@ static void ring_suspended(struct __test_metadata *_metadata, struct rdma *work)
 }
 
 /* The other function gets the state and the memory, and goes on. */
-static void arrive(struct scene *scene, struct mig_buf *stream)
+static void arrive(struct scene *scene)
 {
 	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
 	int ret;
 
-	ret = __mig_load(&to->dev, stream, (struct mig_cut){ 1, 200000, 6 });
+	ret = __mig_load(&to->dev, &scene->stream, (struct mig_cut){ 1, 200000, 6 });
 	if (ret)
 		mig_die("load: %s", strerror(-ret));
-	mig_buf_free(stream);
+	scene->stream.len = 0;
 	to->token = from->token;
 	to->pages = from->pages;
 	scene->work.vf = to;
@@ -138,7 +142,6 @@ static void go_on(struct scene *scene)
 static void stop_and_copy(struct __test_metadata *_metadata, struct scene *scene)
 {
 	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
-	struct mig_buf stream = {};
 	int fd;
 
 	rdma_go(&scene->work);
@@ -147,17 +150,16 @@ static void stop_and_copy(struct __test_metadata *_metadata, struct scene *scene
 	ring_suspended(_metadata, &scene->work);
 	mig_set(&from->dev, ST);
 	fd = mig_set(&from->dev, SC);
-	read_some(fd, &stream, 0);
+	read_some(scene, fd, 0);
 	memcpy(to->mem, from->mem, RDMA_SIZE);
 	mig_set(&from->dev, ST);
 	close(fd);
-	arrive(scene, &stream);
+	arrive(scene);
 }
 
 static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 {
 	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
-	struct mig_buf stream = {};
 	size_t dirty, round;
 	int fd;
 
@@ -171,7 +173,7 @@ static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 
 		rdma_progress(&scene->work, SOME);
 		ASSERT_EQ(0, mig_precopy_info(fd, &info));
-		read_some(fd, &stream, -ENOMSG);
+		read_some(scene, fd, -ENOMSG);
 		dirty = copy_dirty(from, to);
 		EXPECT_GT(dirty, SOME / 2) TH_LOG("pages that were logged");
 		EXPECT_LT(dirty, PAGES) TH_LOG("all pages were logged");
@@ -179,7 +181,7 @@ static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 	mig_set(&from->dev, PP);
 	ring_suspended(_metadata, &scene->work);
 	mig_set(&from->dev, SC);
-	read_some(fd, &stream, 0);
+	read_some(scene, fd, 0);
 	copy_dirty(from, to);
 	EXPECT_EQ(0, differing(from, to));
 	/* The driver knows what it wrote itself. */
@@ -187,7 +189,7 @@ static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 	ASSERT_EQ(0, log_stop(&from->dev));
 	mig_set(&from->dev, ST);
 	close(fd);
-	arrive(scene, &stream);
+	arrive(scene);
 }
 
 TEST_F(connectx, works)
@@ -231,22 +233,43 @@ TEST_F(connectx, moves_there_and_back)
 	go_on(&self->scene);
 }
 
+/*
+ * There and back over and over, in either direction by pre-copy and by stop-copy in turns:
+ * memory is the same before and after.
+ */
+TEST_F_TIMEOUT(connectx, moves_leave_nothing, 14400)
+{
+	size_t rounds = mig_rounds(16), first = 8 + rounds / 20, i;
+	long before = 0;
+
+	for (i = 0; i < first + rounds; i++) {
+		/* The first ones fill caches. */
+		if (i == first)
+			before = memory_settled();
+		if ((i + i / 2) % 2)
+			stop_and_copy(_metadata, &self->scene);
+		else
+			pre_copy(_metadata, &self->scene);
+		go_on(&self->scene);
+	}
+	EXPECT_TRUE(memory_is_back(before, rounds));
+}
+
 /* A migration that is given up leaves nothing behind. */
 TEST_F(connectx, stays_after_a_migration_that_is_given_up)
 {
-	struct mig_buf stream = {};
 	int fd;
 
 	rdma_go(&self->scene.work);
 	rdma_progress(&self->scene.work, SOME);
 	fd = mig_set(&self->scene.vf[0].dev, PC);
 	rdma_progress(&self->scene.work, SOME);
-	read_some(fd, &stream, -ENOMSG);
+	read_some(&self->scene, fd, -ENOMSG);
 	mig_set(&self->scene.vf[0].dev, PP);
 	ring_suspended(_metadata, &self->scene.work);
 	mig_set(&self->scene.vf[0].dev, R);
 	close(fd);
-	mig_buf_free(&stream);
+	self->scene.stream.len = 0;
 	go_on(&self->scene);
 	pre_copy(_metadata, &self->scene);
 	go_on(&self->scene);
