@@ -10,7 +10,7 @@
 
 #include "lib/fixture.h"
 #include "lib/matrix.h"
-#include "lib/mlx5.h"
+#include "lib/mlx5_vfio.h"
 #include "lib/monitor.h"
 #include "lib/system.h"
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "lib/fixture.h"
-#include "lib/mlx5.h"
+#include "lib/mlx5_vfio.h"
 
 /* Of the records of its streams: {le64 size, le32 flags, le32 tag}. */
 enum { TAG_IMAGE = 0, TAG_SIZE = 1, FLAG_OPTIONAL = 1 };

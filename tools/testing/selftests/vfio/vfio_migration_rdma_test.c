@@ -10,15 +10,15 @@
 #include "kselftest_harness.h"
 #include "lib/log.h"
 #include "lib/memory.h"
-#include "lib/rdma.h"
+#include "lib/worker.h"
 
 #define PAGES	(RDMA_SIZE / MLX5_PAGE)
 /* How many pieces of work are done between two steps. */
 #define SOME	40
 
 struct scene {
-	struct mlx5 vf[2];
-	struct rdma work;
+	struct mlx5_vfio vf[2];
+	struct worker worker;
 	int here;		/* the function that works */
 	struct mig_buf stream;	/* of the migration that is under way */
 };
@@ -31,7 +31,7 @@ FIXTURE_SETUP(connectx)
 {
 	mlx5_open(&self->scene.vf[0], mig_path(), RDMA_SIZE);
 	mlx5_open(&self->scene.vf[1], mig_peer_path(), RDMA_SIZE);
-	rdma_setup(&self->scene.work, &self->scene.vf[0]);
+	worker_setup(&self->scene.worker, &self->scene.vf[0]);
 	self->scene.here = 0;
 	self->scene.stream = (struct mig_buf){};
 }
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(connectx)
 {
 	int i;
 
-	rdma_teardown(&self->scene.work);
+	worker_teardown(&self->scene.worker);
 	mig_buf_free(&self->scene.stream);
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, mig_reset(&self->scene.vf[i].dev));
@@ -50,7 +50,7 @@ FIXTURE_TEARDOWN(connectx)
 }
 
 /* Copies what the function wrote since the last time, and tells how many pages that are. */
-static size_t copy_dirty(struct mlx5 *from, struct mlx5 *to)
+static size_t copy_dirty(struct mlx5_vfio *from, struct mlx5_vfio *to)
 {
 	static __u64 dirty[(PAGES + 63) / 64];
 	size_t page, count = 0;
@@ -66,18 +66,18 @@ static size_t copy_dirty(struct mlx5 *from, struct mlx5 *to)
 		if (!(dirty[page / 64] >> page % 64 & 1))
 			continue;
 		count++;
-		memcpy(to->mem + at, from->mem + at, MLX5_PAGE);
+		memcpy(to->vf.mem + at, from->vf.mem + at, MLX5_PAGE);
 	}
 	return count;
 }
 
 /* Pages that only the function writes and that are not the same in both memories. */
-static size_t differing(const struct mlx5 *from, const struct mlx5 *to)
+static size_t differing(const struct mlx5_vfio *from, const struct mlx5_vfio *to)
 {
 	size_t at, count = 0;
 
 	for (at = RDMA_DEVICE; at < RDMA_SIZE; at += MLX5_PAGE)
-		if (memcmp(from->mem + at, to->mem + at, MLX5_PAGE)) {
+		if (memcmp(from->vf.mem + at, to->vf.mem + at, MLX5_PAGE)) {
 			count++;
 			fprintf(stderr, "# page %#zx was written and not logged\n", at);
 		}
@@ -94,29 +94,27 @@ static void read_some(struct scene *scene, int fd, int end)
 }
 
 /* What is rung for while the function may begin nothing stays until it may. */
-static void ring_suspended(struct __test_metadata *_metadata, struct rdma *work)
+static void ring_suspended(struct __test_metadata *_metadata, struct worker *worker)
 {
-	rdma_pause(work);
-	rdma_poll(work);
-	rdma_post(work);
+	worker_pause(worker);
+	rdma_poll(&worker->work);
+	rdma_post(&worker->work);
 	usleep(20000);
-	EXPECT_EQ(0, rdma_poll(work)) TH_LOG("a suspended function works");
-	ASSERT_LT(work->done, work->posted);
+	EXPECT_EQ(0, rdma_poll(&worker->work)) TH_LOG("a suspended function works");
+	ASSERT_LT(worker->work.done, worker->work.posted);
 }
 
 /* The other function gets the state and the memory, and goes on. */
 static void arrive(struct scene *scene)
 {
-	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
+	struct mlx5_vfio *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
 	int ret;
 
 	ret = __mig_load(&to->dev, &scene->stream, (struct mig_cut){ 1, 200000, 6 });
 	if (ret)
 		mig_die("load: %s", strerror(-ret));
 	scene->stream.len = 0;
-	to->token = from->token;
-	to->pages = from->pages;
-	scene->work.vf = to;
+	worker_move(&scene->worker, to);
 	scene->here = !scene->here;
 	mig_set(&to->dev, R);
 	/* The one that it came from is to be as new when it is moved back there. */
@@ -128,30 +126,30 @@ static void arrive(struct scene *scene)
 /* After that it works as before. */
 static void go_on(struct scene *scene)
 {
-	__u64 done = scene->work.done;
+	__u64 done = scene->worker.work.done;
 
-	rdma_go(&scene->work);
-	rdma_progress(&scene->work, 2 * SOME);
-	rdma_pause(&scene->work);
-	rdma_drain(&scene->work);
-	rdma_check_objects(&scene->work);
-	if (scene->work.done < done + 2 * SOME)
-		mig_die("%llu pieces of work, and then %llu", done, scene->work.done);
+	worker_go(&scene->worker);
+	worker_progress(&scene->worker, 2 * SOME);
+	worker_pause(&scene->worker);
+	worker_drain(&scene->worker);
+	rdma_check_objects(&scene->worker.work);
+	if (scene->worker.work.done < done + 2 * SOME)
+		mig_die("%llu pieces of work, and then %llu", done, scene->worker.work.done);
 }
 
 static void stop_and_copy(struct __test_metadata *_metadata, struct scene *scene)
 {
-	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
+	struct mlx5_vfio *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
 	int fd;
 
-	rdma_go(&scene->work);
-	rdma_progress(&scene->work, SOME);
+	worker_go(&scene->worker);
+	worker_progress(&scene->worker, SOME);
 	mig_set(&from->dev, RP);
-	ring_suspended(_metadata, &scene->work);
+	ring_suspended(_metadata, &scene->worker);
 	mig_set(&from->dev, ST);
 	fd = mig_set(&from->dev, SC);
 	read_some(scene, fd, 0);
-	memcpy(to->mem, from->mem, RDMA_SIZE);
+	memcpy(to->vf.mem, from->vf.mem, RDMA_SIZE);
 	mig_set(&from->dev, ST);
 	close(fd);
 	arrive(scene);
@@ -159,19 +157,19 @@ static void stop_and_copy(struct __test_metadata *_metadata, struct scene *scene
 
 static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 {
-	struct mlx5 *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
+	struct mlx5_vfio *from = &scene->vf[scene->here], *to = &scene->vf[!scene->here];
 	size_t dirty, round;
 	int fd;
 
-	rdma_go(&scene->work);
-	rdma_progress(&scene->work, SOME);
+	worker_go(&scene->worker);
+	worker_progress(&scene->worker, SOME);
 	ASSERT_EQ(0, log_start(&from->dev, MLX5_IOVA, RDMA_SIZE, MLX5_PAGE));
-	memcpy(to->mem, from->mem, RDMA_SIZE);
+	memcpy(to->vf.mem, from->vf.mem, RDMA_SIZE);
 	fd = mig_set(&from->dev, PC);
 	for (round = 0; round < 3; round++) {
 		struct vfio_precopy_info info;
 
-		rdma_progress(&scene->work, SOME);
+		worker_progress(&scene->worker, SOME);
 		ASSERT_EQ(0, mig_precopy_info(fd, &info));
 		read_some(scene, fd, -ENOMSG);
 		dirty = copy_dirty(from, to);
@@ -179,13 +177,13 @@ static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 		EXPECT_LT(dirty, PAGES) TH_LOG("all pages were logged");
 	}
 	mig_set(&from->dev, PP);
-	ring_suspended(_metadata, &scene->work);
+	ring_suspended(_metadata, &scene->worker);
 	mig_set(&from->dev, SC);
 	read_some(scene, fd, 0);
 	copy_dirty(from, to);
 	EXPECT_EQ(0, differing(from, to));
 	/* The driver knows what it wrote itself. */
-	memcpy(to->mem, from->mem, RDMA_DEVICE);
+	memcpy(to->vf.mem, from->vf.mem, RDMA_DEVICE);
 	ASSERT_EQ(0, log_stop(&from->dev));
 	mig_set(&from->dev, ST);
 	close(fd);
@@ -194,19 +192,19 @@ static void pre_copy(struct __test_metadata *_metadata, struct scene *scene)
 
 TEST_F(connectx, works)
 {
-	rdma_go(&self->scene.work);
-	rdma_progress(&self->scene.work, 8 * SOME);
-	rdma_pause(&self->scene.work);
-	rdma_drain(&self->scene.work);
-	rdma_check_objects(&self->scene.work);
+	worker_go(&self->scene.worker);
+	worker_progress(&self->scene.worker, 8 * SOME);
+	worker_pause(&self->scene.worker);
+	worker_drain(&self->scene.worker);
+	rdma_check_objects(&self->scene.worker.work);
 }
 
 TEST_F(connectx, is_stopped_and_goes_on)
 {
-	rdma_go(&self->scene.work);
-	rdma_progress(&self->scene.work, SOME);
+	worker_go(&self->scene.worker);
+	worker_progress(&self->scene.worker, SOME);
 	mig_set(&self->scene.vf[0].dev, RP);
-	ring_suspended(_metadata, &self->scene.work);
+	ring_suspended(_metadata, &self->scene.worker);
 	mig_set(&self->scene.vf[0].dev, ST);
 	mig_set(&self->scene.vf[0].dev, R);
 	go_on(&self->scene);
@@ -260,13 +258,13 @@ TEST_F(connectx, stays_after_a_migration_that_is_given_up)
 {
 	int fd;
 
-	rdma_go(&self->scene.work);
-	rdma_progress(&self->scene.work, SOME);
+	worker_go(&self->scene.worker);
+	worker_progress(&self->scene.worker, SOME);
 	fd = mig_set(&self->scene.vf[0].dev, PC);
-	rdma_progress(&self->scene.work, SOME);
+	worker_progress(&self->scene.worker, SOME);
 	read_some(&self->scene, fd, -ENOMSG);
 	mig_set(&self->scene.vf[0].dev, PP);
-	ring_suspended(_metadata, &self->scene.work);
+	ring_suspended(_metadata, &self->scene.worker);
 	mig_set(&self->scene.vf[0].dev, R);
 	close(fd);
 	self->scene.stream.len = 0;

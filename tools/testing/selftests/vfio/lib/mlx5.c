@@ -2,18 +2,9 @@
 /*
  * The command interface of a ConnectX.
  */
-#include <endian.h>
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <linux/pci_regs.h>
 
 #include "mlx5.h"
-#include "system.h"
-
-#define VENDOR_DEVICE		0x101e15b3
 
 /* BAR 0 */
 enum {
@@ -45,7 +36,7 @@ enum {
 	BLOCK_SIZE = 0x400,
 };
 
-#define SECOND		1000000000ULL
+#define PATIENCE_MS	60000
 
 /* op_mod of QUERY_PAGES and MANAGE_PAGES */
 enum { PAGES_BOOT = 1, PAGES_INIT = 2, PAGES_GIVE = 1, PAGES_TAKE = 2 };
@@ -79,16 +70,19 @@ __u64 mlx5_bits_get(const void *data, size_t bit, size_t width)
 
 void mlx5_put32(void *place, __u32 value)
 {
-	value = htobe32(value);
-	memcpy(place, &value, sizeof(value));
+	unsigned char *bytes = place;
+
+	bytes[0] = value >> 24;
+	bytes[1] = value >> 16;
+	bytes[2] = value >> 8;
+	bytes[3] = value;
 }
 
 __u32 mlx5_get32(const void *place)
 {
-	__u32 value;
+	const unsigned char *bytes = place;
 
-	memcpy(&value, place, sizeof(value));
-	return be32toh(value);
+	return (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
 }
 
 void mlx5_put64(void *place, __u64 value)
@@ -99,89 +93,27 @@ void mlx5_put64(void *place, __u64 value)
 
 __u32 mlx5_read(struct mlx5 *vf, size_t offset)
 {
-	return be32toh(__atomic_load_n((__u32 *)(vf->bar + offset), __ATOMIC_ACQUIRE));
+	__u32 value = __atomic_load_n((__u32 *)(vf->bar + offset), __ATOMIC_ACQUIRE);
+
+	return mlx5_get32(&value);
 }
 
 /* What was written to memory before is there when the function reads it. */
 void mlx5_write(struct mlx5 *vf, size_t offset, __u32 value)
 {
-	__atomic_store_n((__u32 *)(vf->bar + offset), htobe32(value), __ATOMIC_RELEASE);
+	__u32 wire;
+
+	mlx5_put32(&wire, value);
+	__atomic_store_n((__u32 *)(vf->bar + offset), wire, __ATOMIC_RELEASE);
 }
 
 /* Two registers in one access. */
 void mlx5_write64(struct mlx5 *vf, size_t offset, __u32 first, __u32 second)
 {
-	__u64 both = htobe64((__u64)first << 32 | second);
+	__u64 wire;
 
-	__atomic_store_n((__u64 *)(vf->bar + offset), both, __ATOMIC_RELEASE);
-}
-
-bool mlx5_is(const struct mig_device *dev)
-{
-	struct mig_device copy = *dev;
-	struct vfio_region_info info;
-	__u32 id;
-
-	return !mig_region(&copy, VFIO_PCI_CONFIG_REGION_INDEX, &info) &&
-	       pread(copy.fd, &id, sizeof(id), info.offset) == sizeof(id) &&
-	       id == VENDOR_DEVICE;
-}
-
-static void bus_master(struct mlx5 *vf)
-{
-	struct vfio_region_info config;
-	__u16 command;
-	off_t at;
-
-	if (mig_region(&vf->dev, VFIO_PCI_CONFIG_REGION_INDEX, &config))
-		mig_die("no configuration space");
-	at = config.offset + PCI_COMMAND;
-	if (pread(vf->dev.fd, &command, sizeof(command), at) != sizeof(command))
-		mig_die("PCI_COMMAND cannot be read");
-	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	if (pwrite(vf->dev.fd, &command, sizeof(command), at) != sizeof(command))
-		mig_die("PCI_COMMAND cannot be written");
-}
-
-void mlx5_prepare(struct mlx5 *vf)
-{
-	int ret;
-
-	bus_master(vf);
-	if (vf->irq >= 0)
-		close(vf->irq);
-	ret = mig_eventfds(&vf->dev, &vf->irq, 1);
-	if (ret)
-		mig_die("no interrupt: %s", strerror(-ret));
-}
-
-/* A function after a reset, with memory. */
-void mlx5_open(struct mlx5 *vf, const char *path, size_t mem_size)
-{
-	int ret;
-
-	*vf = (struct mlx5){ .irq = -1, .mem_size = mem_size };
-	ret = __mig_open(&vf->dev, path, mig_mode());
-	if (!ret)
-		ret = mig_reset(&vf->dev);
-	if (ret)
-		mig_die("cannot open %s: %s", path, strerror(-ret));
-	vf->bar = mig_mmap(&vf->dev, &vf->bar_size);
-	vf->mem = mmap(NULL, mem_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!vf->bar || vf->mem == MAP_FAILED)
-		mig_die("no memory of the function, or for it");
-	ret = mig_map(&vf->dev, vf->mem, MLX5_IOVA, mem_size, true);
-	if (ret)
-		mig_die("memory for the function: %s", strerror(-ret));
-	mlx5_prepare(vf);
-}
-
-void mlx5_close(struct mlx5 *vf)
-{
-	munmap(vf->bar, vf->bar_size);
-	close(vf->irq);
-	mig_close(&vf->dev);
-	munmap(vf->mem, vf->mem_size);
+	mlx5_put64(&wire, (__u64)first << 32 | second);
+	__atomic_store_n((__u64 *)(vf->bar + offset), wire, __ATOMIC_RELEASE);
 }
 
 /* A chain of blocks for len bytes: its address for the function, 0 if none is needed. */
@@ -190,22 +122,22 @@ static __u64 chain(struct mlx5 *vf, size_t start, size_t limit, size_t len, cons
 	size_t blocks = (len + BLOCK_DATA - 1) / BLOCK_DATA, i;
 
 	if (start + blocks * BLOCK_SIZE > limit)
-		mig_die("a mailbox of %zu bytes", len);
+		mlx5_die("a mailbox of %zu bytes", len);
 	for (i = 0; i < blocks; i++) {
 		unsigned char *block = vf->mem + start + i * BLOCK_SIZE;
 		size_t part = len - i * BLOCK_DATA;
 
 		memset(block, 0, BLOCK_SIZE);
 		if (data)
-			memcpy(block, data + i * BLOCK_DATA,
+			memcpy(block, (const char *)data + i * BLOCK_DATA,
 			       part < BLOCK_DATA ? part : BLOCK_DATA);
 		if (i + 1 < blocks)
 			mlx5_put64(block + BLOCK_NEXT,
-				   MLX5_IOVA + start + (i + 1) * BLOCK_SIZE);
+				   vf->iova + start + (i + 1) * BLOCK_SIZE);
 		mlx5_put32(block + BLOCK_NUMBER, i);
 		block[BLOCK_TOKEN] = vf->token;
 	}
-	return blocks ? MLX5_IOVA + start : 0;
+	return blocks ? vf->iova + start : 0;
 }
 
 static size_t beyond(size_t len)
@@ -217,7 +149,7 @@ void mlx5_exec(struct mlx5 *vf, void *in, size_t inlen, void *out, size_t outlen
 {
 	unsigned char *entry = vf->mem + MLX5_MEM_QUEUE;
 	size_t rest = beyond(outlen), at;
-	uint64_t start = sys_now_ns();
+	__u64 start = mlx5_now_ms();
 	unsigned int own, status;
 
 	vf->token = vf->token % 255 + 1;
@@ -234,9 +166,9 @@ void mlx5_exec(struct mlx5 *vf, void *in, size_t inlen, void *out, size_t outlen
 	entry[CMD_STATUS_OWN] = 1;
 	mlx5_write(vf, SEG_CMD_DBELL, 1);
 	while ((own = __atomic_load_n(entry + CMD_STATUS_OWN, __ATOMIC_ACQUIRE)) & 1) {
-		if (sys_now_ns() - start > 60 * SECOND)
-			mig_die("command %#x does not end", mlx5_get32(in) >> 16);
-		usleep(50);
+		if (mlx5_now_ms() - start > PATIENCE_MS)
+			mlx5_die("command %#x does not end", mlx5_get32(in) >> 16);
+		mlx5_pause();
 	}
 	memcpy(out, entry + CMD_OUT, outlen < CMD_INLINE ? outlen : CMD_INLINE);
 	for (at = 0; at < rest; at += BLOCK_DATA)
@@ -245,8 +177,8 @@ void mlx5_exec(struct mlx5 *vf, void *in, size_t inlen, void *out, size_t outlen
 		       rest - at < BLOCK_DATA ? rest - at : BLOCK_DATA);
 	status = own ? 0x100 | own : mlx5_get32(out) >> 24;
 	if (status)
-		mig_die("command %#x: status %#x, syndrome %#x", mlx5_get32(in) >> 16, status,
-			mlx5_get32((char *)out + 4));
+		mlx5_die("command %#x: status %#x, syndrome %#x", mlx5_get32(in) >> 16, status,
+			 mlx5_get32((char *)out + 4));
 }
 
 __u32 mlx5_simple(struct mlx5 *vf, __u16 opcode, __u16 op_mod, __u32 argument)
@@ -273,13 +205,13 @@ static void give_pages(struct mlx5 *vf, __u16 when)
 	if (!count)
 		return;
 	if (MLX5_MEM_FIRMWARE + (vf->pages + count) * MLX5_PAGE > MLX5_MEM_FREE || count > 8)
-		mig_die("the firmware wants %u pages", count);
+		mlx5_die("the firmware wants %u pages", count);
 	mlx5_put32(in, MLX5_CMD_OP_MANAGE_PAGES << 16);
 	mlx5_put32(in + 4, PAGES_GIVE);
 	mlx5_put32(in + 12, count);
 	for (i = 0; i < count; i++)
 		mlx5_put64(in + 16 + 8 * i,
-			   MLX5_IOVA + MLX5_MEM_FIRMWARE + (vf->pages + i) * MLX5_PAGE);
+			   vf->iova + MLX5_MEM_FIRMWARE + (vf->pages + i) * MLX5_PAGE);
 	mlx5_exec(vf, in, 16 + 8 * count, out, sizeof(out));
 	vf->pages += count;
 }
@@ -288,18 +220,18 @@ void mlx5_start(struct mlx5 *vf)
 {
 	unsigned char in[16] = {}, issi[ifc_size(query_issi_out)] = {}, out[16];
 	static unsigned char caps[0x1010];
-	uint64_t start = sys_now_ns();
+	__u64 start = mlx5_now_ms();
 
 	while (mlx5_read(vf, SEG_INITIALIZING) >> 31)
-		if (sys_now_ns() - start > 60 * SECOND)
-			mig_die("the firmware does not come up");
-	mlx5_write(vf, SEG_CMDQ_ADDR_H, (MLX5_IOVA + MLX5_MEM_QUEUE) >> 32);
-	mlx5_write(vf, SEG_CMDQ_ADDR_L, MLX5_IOVA + MLX5_MEM_QUEUE);
+		if (mlx5_now_ms() - start > PATIENCE_MS)
+			mlx5_die("the firmware does not come up");
+	mlx5_write(vf, SEG_CMDQ_ADDR_H, (vf->iova + MLX5_MEM_QUEUE) >> 32);
+	mlx5_write(vf, SEG_CMDQ_ADDR_L, vf->iova + MLX5_MEM_QUEUE);
 	mlx5_simple(vf, MLX5_CMD_OP_ENABLE_HCA, 0, 0);
 	mlx5_put32(in, MLX5_CMD_OP_QUERY_ISSI << 16);
 	mlx5_exec(vf, in, sizeof(in), issi, sizeof(issi));
 	if (!(ifc_get(query_issi_out, issi, supported_issi_dw0) & BIT(1)))
-		mig_die("the firmware does not know ISSI 1");
+		mlx5_die("the firmware does not know ISSI 1");
 	mlx5_simple(vf, MLX5_CMD_OP_SET_ISSI, 0, 1);
 	give_pages(vf, PAGES_BOOT);
 	/* The capabilities as they are now: a driver sets what it wants of them. */
@@ -307,7 +239,7 @@ void mlx5_start(struct mlx5 *vf)
 	mlx5_put32(in + 4, 1);
 	mlx5_exec(vf, in, sizeof(in), caps, sizeof(caps));
 	if (!ifc_get(cmd_hca_cap, caps + 16, rc))
-		mig_die("the function has no reliable connections");
+		mlx5_die("the function has no reliable connections");
 	memset(caps, 0, 16);
 	mlx5_put32(caps, MLX5_CMD_OP_SET_HCA_CAP << 16);
 	mlx5_exec(vf, caps, sizeof(caps), out, sizeof(out));
@@ -326,7 +258,7 @@ void mlx5_finish(struct mlx5 *vf)
 		mlx5_put32(in + 12, vf->pages);
 		mlx5_exec(vf, in, sizeof(in), out, sizeof(out));
 		if (!mlx5_get32(out + 8) || mlx5_get32(out + 8) > vf->pages)
-			mig_die("%u of %u pages came back", mlx5_get32(out + 8), vf->pages);
+			mlx5_die("%u of %u pages came back", mlx5_get32(out + 8), vf->pages);
 		vf->pages -= mlx5_get32(out + 8);
 	}
 	mlx5_simple(vf, MLX5_CMD_OP_DISABLE_HCA, 0, 0);

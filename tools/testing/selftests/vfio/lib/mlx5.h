@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A virtual function of a ConnectX, driven by this process: its BAR, memory for its DMA, and its
- * command interface. What commands look like is taken from the kernel's mlx5_ifc.h.
+ * A virtual function of a ConnectX: its BAR, memory for its DMA, and its command interface. What
+ * commands look like is taken from the kernel's mlx5_ifc.h.
+ *
+ * This and rdma.c need no operating system: processes drive functions with it by VFIO
+ * (mlx5_vfio.c), and so does the guest that QEMU migrates, whose functions they are.
  */
 #ifndef SELFTESTS_VFIO_MLX5_H
 #define SELFTESTS_VFIO_MLX5_H
 
-#include "vfio_migration.h"
+#include <stddef.h>
+
+#include <linux/types.h>
 
 /* What that header needs of the kernel. */
 #define u8			__u8
@@ -16,9 +21,6 @@
 #include "mlx5_ifc.h"
 
 #define MLX5_PAGE		4096UL
-
-/* The function's memory is here for it. */
-#define MLX5_IOVA		0x40000000ULL
 
 /* What is where in that memory; the rest is for who uses the function. */
 enum {
@@ -30,15 +32,17 @@ enum {
 };
 
 struct mlx5 {
-	struct mig_device dev;
 	unsigned char *bar;
-	size_t bar_size;
 	unsigned char *mem;
-	size_t mem_size;
-	int irq;		/* eventfd of vector 0 */
+	__u64 iova;		/* where mem is for the function */
 	__u8 token;		/* of the last command */
 	unsigned int pages;	/* that the firmware has */
 };
+
+/* What it is linked with: an end to it all, a clock, a short sleep. */
+[[gnu::format(printf, 1, 2), gnu::noreturn]] void mlx5_die(const char *format, ...);
+__u64 mlx5_now_ms(void);
+void mlx5_pause(void);
 
 /* Field f of struct mlx5_ifc_s_bits, which is at p. */
 #define ifc_bit(s, f)		offsetof(struct mlx5_ifc_ ## s ## _bits, f)
@@ -57,11 +61,6 @@ void mlx5_put32(void *place, __u32 value);
 __u32 mlx5_get32(const void *place);
 void mlx5_put64(void *place, __u64 value);
 
-bool mlx5_is(const struct mig_device *dev);
-void mlx5_open(struct mlx5 *vf, const char *path, size_t mem_size);
-void mlx5_close(struct mlx5 *vf);
-/* What a reset takes away and a migration does not carry: bus mastering and interrupts. */
-void mlx5_prepare(struct mlx5 *vf);
 __u32 mlx5_read(struct mlx5 *vf, size_t offset);
 void mlx5_write(struct mlx5 *vf, size_t offset, __u32 value);
 void mlx5_write64(struct mlx5 *vf, size_t offset, __u32 first, __u32 second);

@@ -2,14 +2,10 @@
 /*
  * RDMA within a function. Formats of queues are the manual's, by byte.
  */
-#include <errno.h>
-#include <poll.h>
+#include <stdbool.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "rdma.h"
-#include "system.h"
 
 /* Entries, as powers of two. All fit into the pages that they have. */
 enum { LOG_EQ = 6, LOG_CQ = 6, LOG_RQ = 4, LOG_SQ = 6 };
@@ -34,12 +30,15 @@ enum { CQE_REQ = 0, CQE_RESP_SEND = 2, CQE_RESP_SEND_IMM = 3, CQE_INVALID = 15 }
 enum { OP_RDMA_WRITE = 0x08, OP_SEND = 0x0a, OP_SEND_IMM = 0x0b };
 enum { STATE_RTS = 3, CTRL_CQ_UPDATE = 2 << 2, ANY_QP = 0xffffff };
 
-#define SECOND		1000000000ULL
-#define PATIENCE	30	/* seconds for an interrupt */
-
 static unsigned char *at(struct rdma *work, size_t offset)
 {
 	return work->vf->mem + offset;
+}
+
+/* The same for the function. */
+static __u64 iova(struct rdma *work, size_t offset)
+{
+	return work->vf->iova + offset;
 }
 
 static bool is_send(__u64 number)
@@ -97,15 +96,15 @@ static void check(struct rdma *work, __u64 number)
 	for (page = 0; page < pages_of(number); page++)
 		for (i = 0; i < MLX5_PAGE / sizeof(*word); i++, word++)
 			if (*word != word_of(number, page))
-				mig_die("work %llu, page %zu, word %zu: %#llx, not %#llx", number,
-					page, i, *word, word_of(number, page));
+				mlx5_die("work %llu, page %zu, word %zu: %#llx, not %#llx", number,
+					 page, i, *word, word_of(number, page));
 }
 
 /* Objects */
 
-static void put_page(unsigned char *pas, size_t number, size_t offset)
+static void put_page(struct rdma *work, unsigned char *pas, size_t number, size_t offset)
 {
-	mlx5_put64(pas + 8 * number, MLX5_IOVA + offset);
+	mlx5_put64(pas + 8 * number, iova(work, offset));
 }
 
 static __u32 create_eq(struct rdma *work)
@@ -117,7 +116,7 @@ static __u32 create_eq(struct rdma *work)
 	ifc_set(create_eq_in, in, eq_context_entry.log_eq_size, LOG_EQ);
 	ifc_set(create_eq_in, in, eq_context_entry.uar_page, work->uar);
 	ifc_set(create_eq_in, in, eq_context_entry.intr, 0);
-	put_page(ifc_at(create_eq_in, in, pas), 0, RDMA_EQ);
+	put_page(work, ifc_at(create_eq_in, in, pas), 0, RDMA_EQ);
 	for (i = 0; i < 1 << LOG_EQ; i++)
 		at(work, RDMA_EQ)[i * ENTRY + EQE_OWNER] = 1;
 	mlx5_exec(work->vf, in, sizeof(in), out, sizeof(out));
@@ -133,8 +132,8 @@ static __u32 create_cq(struct rdma *work)
 	ifc_set(create_cq_in, in, cq_context.log_cq_size, LOG_CQ);
 	ifc_set(create_cq_in, in, cq_context.uar_page, work->uar);
 	ifc_set(create_cq_in, in, cq_context.c_eqn_or_apu_element, work->eqn);
-	ifc_set(create_cq_in, in, cq_context.dbr_addr, MLX5_IOVA + RDMA_DOORBELLS + DB_CQ);
-	put_page(ifc_at(create_cq_in, in, pas), 0, RDMA_CQ);
+	ifc_set(create_cq_in, in, cq_context.dbr_addr, iova(work, RDMA_DOORBELLS + DB_CQ));
+	put_page(work, ifc_at(create_cq_in, in, pas), 0, RDMA_CQ);
 	for (i = 0; i < 1 << LOG_CQ; i++)
 		at(work, RDMA_CQ)[i * ENTRY + CQE_OP_OWN] = CQE_INVALID << 4 | 1;
 	mlx5_exec(work->vf, in, sizeof(in), out, sizeof(out));
@@ -146,11 +145,10 @@ static __u32 create_mkey(struct rdma *work, size_t start, size_t end, bool writa
 {
 	size_t pages = (end - start) / MLX5_PAGE, i;
 	size_t inlen = ifc_size(create_mkey_in) + 8 * ((pages + 1) & ~1UL);
-	unsigned char *in = calloc(1, inlen), out[16] = {};
-	__u32 key;
+	static unsigned char in[ifc_size(create_mkey_in) + 8 * (RDMA_SIZE / MLX5_PAGE + 1)];
+	unsigned char out[16] = {};
 
-	if (!in)
-		mig_die("no memory for a memory key");
+	memset(in, 0, sizeof(in));
 	ifc_set(create_mkey_in, in, opcode, MLX5_CMD_OP_CREATE_MKEY);
 	ifc_set(create_mkey_in, in, translations_octword_actual_size, (pages + 1) / 2);
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.lr, !writable);
@@ -161,17 +159,15 @@ static __u32 create_mkey(struct rdma *work, size_t start, size_t end, bool writa
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.qpn, ANY_QP);
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.mkey_7_0, 0x42);
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.pd, work->pd);
-	ifc_set(create_mkey_in, in, memory_key_mkey_entry.start_addr, MLX5_IOVA + start);
+	ifc_set(create_mkey_in, in, memory_key_mkey_entry.start_addr, iova(work, start));
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.len, end - start);
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.translations_octword_size,
 		(pages + 1) / 2);
 	ifc_set(create_mkey_in, in, memory_key_mkey_entry.log_page_size, 12);
 	for (i = 0; i < pages; i++)
-		put_page(ifc_at(create_mkey_in, in, klm_pas_mtt), i, start + i * MLX5_PAGE);
+		put_page(work, ifc_at(create_mkey_in, in, klm_pas_mtt), i, start + i * MLX5_PAGE);
 	mlx5_exec(work->vf, in, inlen, out, sizeof(out));
-	key = ifc_get(create_mkey_out, out, mkey_index) << 8 | 0x42;
-	free(in);
-	return key;
+	return ifc_get(create_mkey_out, out, mkey_index) << 8 | 0x42;
 }
 
 static size_t queue_of(int end)
@@ -187,7 +183,7 @@ static unsigned char *doorbell_of(struct rdma *work, int end)
 static __u32 create_qp(struct rdma *work, int end)
 {
 	unsigned char in[ifc_size(create_qp_in) + 16] = {}, out[16] = {};
-	__u64 doorbell = MLX5_IOVA + RDMA_DOORBELLS + DB_QP + end * DB_SIZE;
+	__u64 doorbell = iova(work, RDMA_DOORBELLS + DB_QP + end * DB_SIZE);
 
 	ifc_set(create_qp_in, in, opcode, MLX5_CMD_OP_CREATE_QP);
 	ifc_set(create_qp_in, in, qpc.pd, work->pd);
@@ -197,8 +193,8 @@ static __u32 create_qp(struct rdma *work, int end)
 	ifc_set(create_qp_in, in, qpc.cqn_snd, work->cqn);
 	ifc_set(create_qp_in, in, qpc.cqn_rcv, work->cqn);
 	ifc_set(create_qp_in, in, qpc.dbr_addr, doorbell);
-	put_page(ifc_at(create_qp_in, in, pas), 0, queue_of(end));
-	put_page(ifc_at(create_qp_in, in, pas), 1, queue_of(end) + MLX5_PAGE);
+	put_page(work, ifc_at(create_qp_in, in, pas), 0, queue_of(end));
+	put_page(work, ifc_at(create_qp_in, in, pas), 1, queue_of(end) + MLX5_PAGE);
 	mlx5_exec(work->vf, in, sizeof(in), out, sizeof(out));
 	return ifc_get(create_qp_out, out, qpn);
 }
@@ -232,9 +228,7 @@ void rdma_setup(struct rdma *work, struct mlx5 *vf)
 {
 	int end;
 
-	*work = (struct rdma){ .vf = vf, .kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
-	if (work->kick < 0)
-		mig_die("no eventfd: %s", strerror(errno));
+	*work = (struct rdma){ .vf = vf };
 	mlx5_start(vf);
 	work->uar = mlx5_simple(vf, MLX5_CMD_OP_ALLOC_UAR, 0, 0);
 	work->pd = mlx5_simple(vf, MLX5_CMD_OP_ALLOC_PD, 0, 0);
@@ -265,16 +259,16 @@ void rdma_teardown(struct rdma *work)
 	mlx5_simple(vf, MLX5_CMD_OP_DEALLOC_PD, 0, work->pd);
 	mlx5_simple(vf, MLX5_CMD_OP_DEALLOC_UAR, 0, work->uar);
 	mlx5_finish(vf);
-	close(work->kick);
 }
 
 /* Work */
 
-static void put_segment(unsigned char *place, __u32 length, __u32 key, size_t offset)
+static void put_segment(struct rdma *work, unsigned char *place, __u32 length, __u32 key,
+			size_t offset)
 {
 	mlx5_put32(place, length);
 	mlx5_put32(place + 4, key);
-	mlx5_put64(place + 8, MLX5_IOVA + offset);
+	mlx5_put64(place + 8, iova(work, offset));
 }
 
 static void post_receives(struct rdma *work)
@@ -282,10 +276,17 @@ static void post_receives(struct rdma *work)
 	for (; work->receives < work->received + RDMA_SENDS; work->receives++) {
 		size_t slot = work->receives % (1 << LOG_RQ);
 
-		put_segment(at(work, queue_of(1) + 16 * slot), RDMA_SEND_PAGES * MLX5_PAGE,
-			    work->target_key, target_of(2 * work->receives + 1));
+		put_segment(work, at(work, queue_of(1) + 16 * slot),
+			    RDMA_SEND_PAGES * MLX5_PAGE, work->target_key,
+			    target_of(2 * work->receives + 1));
 	}
 	mlx5_put32(doorbell_of(work, 1), work->receives & 0xffff);
+}
+
+/* How many pieces later comes the one that goes to the same place? */
+static __u64 turn_of(__u64 number)
+{
+	return 2 * (is_send(number) ? RDMA_SENDS : RDMA_WRITES);
 }
 
 static void post_one(struct rdma *work)
@@ -294,14 +295,16 @@ static void post_one(struct rdma *work)
 	size_t slot = number % (1 << LOG_SQ), length = pages_of(number) * MLX5_PAGE;
 	unsigned char *entry = at(work, queue_of(0) + RQ_BYTES + slot * UNIT), *data = entry + 16;
 
+	if (number >= turn_of(number))
+		check(work, number - turn_of(number));
 	fill(work, number);
 	memset(entry, 0, UNIT);
 	if (!is_send(number)) {
-		mlx5_put64(data, MLX5_IOVA + target_of(number));
+		mlx5_put64(data, iova(work, target_of(number)));
 		mlx5_put32(data + 8, work->target_key);
 		data += 16;
 	}
-	put_segment(data, length, work->source_key, source_of(number));
+	put_segment(work, data, length, work->source_key, source_of(number));
 	mlx5_put32(entry, (number & 0xffff) << 8 | opcode_of(number));
 	mlx5_put32(entry + 4, work->qpn[0] << 8 | (data + 16 - entry) / 16);
 	mlx5_put32(entry + 8, CTRL_CQ_UPDATE);
@@ -323,12 +326,12 @@ static void request_done(struct rdma *work, __u32 counter)
 	__u64 number = work->done;
 
 	if (number == work->posted || counter != (number & 0xffff))
-		mig_die("the completion of entry %u, not of work %llu of %llu", counter, number,
-			work->posted);
+		mlx5_die("the completion of entry %u, not of work %llu of %llu", counter, number,
+			 work->posted);
 	if (!is_send(number))
 		check(work, number);
 	else if (work->received != number / 2 + 1)
-		mig_die("work %llu is done before it was received", number);
+		mlx5_die("work %llu is done before it was received", number);
 	work->done++;
 }
 
@@ -339,12 +342,12 @@ static void receive_done(struct rdma *work, const unsigned char *cqe, unsigned i
 	bool imm = opcode_of(number) == OP_SEND_IMM;
 
 	if (number >= work->posted || counter != (work->received & 0xffff))
-		mig_die("receive %u is done, not %llu", counter, work->received);
+		mlx5_die("receive %u is done, not %llu", counter, work->received);
 	if (bytes != pages_of(number) * MLX5_PAGE ||
 	    kind != (imm ? CQE_RESP_SEND_IMM : CQE_RESP_SEND) ||
 	    (imm && mlx5_get32(cqe + CQE_IMM) != (__u32)number))
-		mig_die("work %llu came as %u bytes, kind %u, immediate %u", number, bytes, kind,
-			mlx5_get32(cqe + CQE_IMM));
+		mlx5_die("work %llu came as %u bytes, kind %u, immediate %u", number, bytes, kind,
+			 mlx5_get32(cqe + CQE_IMM));
 	check(work, number);
 	work->received++;
 }
@@ -368,103 +371,46 @@ size_t rdma_poll(struct rdma *work)
 			 qpn == work->qpn[1])
 			receive_done(work, cqe, kind);
 		else
-			mig_die("a completion of kind %u, QP %u, syndrome %#x", kind, qpn,
-				cqe[CQE_SYNDROME]);
+			mlx5_die("a completion of kind %u, QP %u, syndrome %#x", kind, qpn,
+				 cqe[CQE_SYNDROME]);
 		work->cq_ci++;
 		mlx5_put32(at(work, RDMA_DOORBELLS + DB_CQ), work->cq_ci & 0xffffff);
 	}
 }
 
-static void handle_events(struct rdma *work)
+size_t rdma_events(struct rdma *work)
 {
-	for (;; work->eq_ci++) {
+	size_t count;
+
+	for (count = 0;; count++, work->eq_ci++) {
 		unsigned char *eqe = at(work, RDMA_EQ) + work->eq_ci % (1 << LOG_EQ) * ENTRY;
 		unsigned char own = __atomic_load_n(eqe + EQE_OWNER, __ATOMIC_ACQUIRE);
 
 		if ((own & 1) != (work->eq_ci >> LOG_EQ & 1))
 			break;
 		if (eqe[EQE_TYPE] || (mlx5_get32(eqe + EQE_CQN) & 0xffffff) != work->cqn)
-			mig_die("an event of type %#x", eqe[EQE_TYPE]);
+			mlx5_die("an event of type %#x", eqe[EQE_TYPE]);
 	}
 	arm_eq(work);
+	return count;
 }
 
-/* Until an interrupt comes, or somebody kicks. */
-void rdma_wait(struct rdma *work)
+void rdma_arm(struct rdma *work)
 {
-	struct pollfd fds[] = {
-		{ .fd = work->vf->irq, .events = POLLIN },
-		{ .fd = work->kick, .events = POLLIN },
-	};
-	__u64 count;
-
 	mlx5_put32(at(work, RDMA_DOORBELLS + DB_CQ + 4), work->cq_ci & 0xffffff);
 	mlx5_write64(work->vf, work->uar * MLX5_PAGE + UAR_CQ_ARM, work->cq_ci & 0xffffff,
 		     work->cqn);
-	if (poll(fds, 2, PATIENCE * 1000) <= 0)
-		mig_die("no interrupt in %u s: work %llu of %llu", PATIENCE, work->done,
-			work->posted);
-	if (read(work->vf->irq, &count, sizeof(count)) == sizeof(count))
-		handle_events(work);
 }
 
-static void *run(void *arg)
-{
-	struct rdma *work = arg;
-	__u64 kicks;
-
-	while (read(work->kick, &kicks, sizeof(kicks)) != sizeof(kicks)) {
-		rdma_post(work);
-		if (!rdma_poll(work))
-			rdma_wait(work);
-	}
-	return NULL;
-}
-
-void rdma_go(struct rdma *work)
-{
-	if (pthread_create(&work->thread, NULL, run, work))
-		mig_die("no thread");
-}
-
-void rdma_pause(struct rdma *work)
-{
-	__u64 one = 1;
-
-	if (write(work->kick, &one, sizeof(one)) != sizeof(one) ||
-	    pthread_join(work->thread, NULL))
-		mig_die("the thread does not end");
-}
-
-void rdma_progress(struct rdma *work, __u64 more)
-{
-	__u64 goal = __atomic_load_n(&work->done, __ATOMIC_RELAXED) + more;
-	uint64_t start = sys_now_ns();
-
-	while (__atomic_load_n(&work->done, __ATOMIC_RELAXED) < goal) {
-		if (sys_now_ns() - start > 2 * PATIENCE * SECOND)
-			mig_die("no progress: work %llu of %llu", work->done, goal);
-		usleep(1000);
-	}
-}
-
-void rdma_drain(struct rdma *work)
+void rdma_check_memory(struct rdma *work)
 {
 	__u64 number;
 
-	while (work->done < work->posted)
-		if (!rdma_poll(work))
-			rdma_wait(work);
 	if (work->received != work->done / 2)
-		mig_die("%llu messages came, not %llu", work->received, work->done / 2);
-	for (number = work->done; number--;) {
-		__u64 age = (work->done - number) / 2;
-
-		if (age < (is_send(number) ? RDMA_SENDS : RDMA_WRITES))
+		mlx5_die("%llu messages came, not %llu", work->received, work->done / 2);
+	for (number = work->done; number-- && work->done - number <= 2 * RDMA_WRITES;)
+		if (work->done <= number + turn_of(number))
 			check(work, number);
-		else if (age > RDMA_WRITES)
-			break;
-	}
 }
 
 void rdma_check_objects(struct rdma *work)
@@ -482,10 +428,10 @@ void rdma_check_objects(struct rdma *work)
 		    ifc_get(query_qp_out, out, qpc.remote_qpn) != work->qpn[!end] ||
 		    ifc_get(query_qp_out, out, qpc.cqn_snd) != work->cqn ||
 		    ifc_get(query_qp_out, out, qpc.pd) != work->pd)
-			mig_die("QP %u is not what it was", work->qpn[end]);
+			mlx5_die("QP %u is not what it was", work->qpn[end]);
 	}
 	pd = mlx5_simple(work->vf, MLX5_CMD_OP_ALLOC_PD, 0, 0);
 	if (pd == work->pd)
-		mig_die("protection domain %u is given twice", pd);
+		mlx5_die("protection domain %u is given twice", pd);
 	mlx5_simple(work->vf, MLX5_CMD_OP_DEALLOC_PD, 0, pd);
 }

@@ -10,8 +10,6 @@
 #ifndef SELFTESTS_VFIO_RDMA_H
 #define SELFTESTS_VFIO_RDMA_H
 
-#include <pthread.h>
-
 #include "mlx5.h"
 
 /* Pages of a WRITE and of a message; how many of each have a place of their own. */
@@ -46,24 +44,19 @@ struct rdma {
 	/* Pieces of work: WRITEs have even numbers, SENDs odd ones. */
 	__u64 posted, done;
 	__u64 receives, received;
-	/* The work as a thread. */
-	pthread_t thread;
-	int kick;
 };
 
 void rdma_setup(struct rdma *work, struct mlx5 *vf);
 void rdma_teardown(struct rdma *work);
-/* As much as may be under way; the number of completions that there are; waiting for one. */
+/* As much as may be under way, but nothing before what was in its place was looked at. */
 void rdma_post(struct rdma *work);
+/* The number of completions that there are, and of events. */
 size_t rdma_poll(struct rdma *work);
-void rdma_wait(struct rdma *work);
-/* Begin and end of the thread. What is under way at its end goes on. */
-void rdma_go(struct rdma *work);
-void rdma_pause(struct rdma *work);
-/* The thread has done so many more. */
-void rdma_progress(struct rdma *work, __u64 more);
-/* Nothing is under way any more, and all of the memory is as it should be. */
-void rdma_drain(struct rdma *work);
+size_t rdma_events(struct rdma *work);
+/* The next completion is to make an event. */
+void rdma_arm(struct rdma *work);
+/* Nothing is under way any more: all of the memory is as it should be. */
+void rdma_check_memory(struct rdma *work);
 /* The objects are what they were. */
 void rdma_check_objects(struct rdma *work);
 
