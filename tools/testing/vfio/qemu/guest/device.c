@@ -2,6 +2,7 @@
 /* The emulated migration device as the guest drives and checks it. */
 #include "device.h"
 #include "pc.h"
+#include "pci.h"
 
 #define VENDOR			0x1af4
 #define DEVICE			0x10f4
@@ -18,23 +19,11 @@
 #define REG_IRQ_RAISE		0x28
 #define REG_IRQ_COUNT		0x2c
 #define REG_REINIT		0x30
-#define REG_MSIX_TABLE		0x800
 
 #define ID			0x47494d56
 #define STATUS_RUNNING		1
 #define TICK_ENABLE		1
 #define TICK_INTERRUPT		2
-
-#define SLOTS			32
-#define PCI_ID			0x00
-#define PCI_COMMAND		0x04
-#define PCI_COMMAND_MEMORY	2
-#define PCI_COMMAND_MASTER	4
-#define PCI_BAR_0		0x10
-#define PCI_BAR_64		4
-#define PCI_CAPABILITY_LIST	0x34
-#define PCI_CAP_ID_MSIX		0x11
-#define PCI_MSIX_ENABLE		0x80000000
 
 #define TICK_PERIOD_US		5000
 #define GENERATOR_VECTOR	1
@@ -78,43 +67,8 @@ static __u64 next_random(struct device *dev)
 
 bool device_find(struct device *dev, unsigned int slot)
 {
-	for (dev->slot = slot; dev->slot < SLOTS; dev->slot++)
-		if (pci_read(dev->slot, PCI_ID) == (DEVICE << 16 | VENDOR))
-			return true;
-	return false;
-}
-
-static void *bar(struct device *dev, unsigned int number)
-{
-	__u32 low = pci_read(dev->slot, PCI_BAR_0 + number * 4);
-	__u64 high = low & PCI_BAR_64 ? pci_read(dev->slot, PCI_BAR_0 + number * 4 + 4) : 0;
-
-	if (!(low & ~0xf) && !high)
-		fail("BAR%u has no address", number);
-	return (void *)(high << 32 | (low & ~0xf));
-}
-
-static void start_interrupts(struct device *dev)
-{
-	unsigned int cap, i;
-
-	cap = pci_read(dev->slot, PCI_CAPABILITY_LIST) & 0xff;
-	while (cap && (pci_read(dev->slot, cap) & 0xff) != PCI_CAP_ID_MSIX)
-		cap = pci_read(dev->slot, cap) >> 8 & 0xff;
-	if (!cap)
-		fail("no MSI-X capability");
-	if ((pci_read(dev->slot, cap) >> 16 & 0x7ff) != DEVICE_VECTORS - 1)
-		fail("not %u MSI-X vectors", DEVICE_VECTORS);
-
-	for (i = 0; i < DEVICE_VECTORS; i++) {
-		unsigned int entry = REG_MSIX_TABLE + i * 16;
-
-		reg_write(dev, entry, msi_address());
-		reg_write(dev, entry + 4, msi_address() >> 32);
-		reg_write(dev, entry + 8, msi_data(dev->first_msi + i));
-		reg_write(dev, entry + 12, 0);
-	}
-	pci_write(dev->slot, cap, pci_read(dev->slot, cap) | PCI_MSIX_ENABLE);
+	dev->slot = pci_find(VENDOR, DEVICE, slot);
+	return dev->slot < PCI_SLOTS;
 }
 
 /* A word's part of its page's checksum; odd factors let no change vanish. */
@@ -148,9 +102,9 @@ void device_start(struct device *dev, __u64 seed, unsigned int first_msi)
 {
 	size_t size, word;
 
-	pci_write(dev->slot, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	dev->regs = bar(dev, 0);
-	dev->mem = bar(dev, 2);
+	pci_start(dev->slot);
+	dev->regs = pci_bar(dev->slot, 0);
+	dev->mem = pci_bar(dev->slot, 2);
 	if (reg_read(dev, REG_ID) != ID)
 		fail("the ID register reads %x", reg_read(dev, REG_ID));
 	size = (__u64)reg_read(dev, REG_STATE_SIZE_HI) << 32 | reg_read(dev, REG_STATE_SIZE_LO);
@@ -164,7 +118,8 @@ void device_start(struct device *dev, __u64 seed, unsigned int first_msi)
 	for (word = 0; word < size / 8; word++)
 		store(dev, word, word % PAGE_WORDS < RECORD_WORDS ? 0 : next_random(dev));
 
-	start_interrupts(dev);
+	if (pci_start_msix(dev->slot, first_msi, DEVICE_VECTORS) != DEVICE_VECTORS)
+		fail("not %u MSI-X vectors", DEVICE_VECTORS);
 
 	dev->scratch = next_random(dev);
 	reg_write(dev, REG_SCRATCH, dev->scratch);

@@ -14,10 +14,12 @@
  *  - the rest of BAR2 equals the copy in memory, and that copy its checksum;
  *  - every interrupt asked for arrives, and the device counted every one;
  *  - every page that the device writes by itself is there, whole, once and in order;
- *  - what is copied by DMA, in either direction, is what was to be copied.
+ *  - what is copied by DMA, in either direction, is what was to be copied;
+ *  - a virtual function of a ConnectX, if there is one, does its work: see connectx.c.
  */
 #include <stdbool.h>
 
+#include "connectx.h"
 #include "device.h"
 #include "pc.h"
 
@@ -26,11 +28,12 @@
 #define STEPS_PER_COPY	8
 
 #define DEVICES		(MSI_VECTORS / DEVICE_VECTORS)
+#define CONNECTX_MSI	(DEVICES * DEVICE_VECTORS)
 
 static struct device devices[DEVICES];
 static unsigned int n_devices;
 static __u64 id, last_step_ms, longest_gap_ms;
-static bool peer_to_peer;
+static bool peer_to_peer, has_connectx;
 
 /* Sums over all devices, but for the checks: those that each has been through. */
 static void report(const char *what)
@@ -50,8 +53,11 @@ static void report(const char *what)
 	}
 	say("guest: %s id=%016llx t=%llu gap=%llu devices=%u ", what, id, uptime_ms(),
 	    longest_gap_ms, n_devices);
-	say("sweeps=%llu stores=%llu ticks=%llu irqs=%llu lost=%u pages=%llu copies=%llu\n",
+	say("sweeps=%llu stores=%llu ticks=%llu irqs=%llu lost=%u pages=%llu copies=%llu",
 	    sweeps, stores, ticks, irqs, lost, pages, copies);
+	if (has_connectx)
+		connectx_report();
+	say("\n");
 	longest_gap_ms = 0;
 }
 
@@ -138,6 +144,8 @@ static void step(void)
 		if (steps % STEPS_PER_IRQ == 0)
 			device_check_interrupt(&devices[i], steps / STEPS_PER_IRQ);
 	}
+	if (has_connectx)
+		connectx_step();
 	listen();
 	if (now - last_report >= REPORT_MS) {
 		report("ok");
@@ -159,6 +167,9 @@ static void step(void)
 		fail("no device");
 	for (i = 0; i < n_devices; i++)
 		device_start(&devices[i], id + i * 2, i * DEVICE_VECTORS);
+	has_connectx = connectx_find && connectx_find();
+	if (has_connectx)
+		connectx_start(CONNECTX_MSI);
 	report("ready");
 	for (;;) {
 		step();

@@ -123,13 +123,15 @@ static void say_list(const char *format, va_list ap)
 {
 	for (; *format; format++) {
 		unsigned int width = 0;
-		bool wide = false;
+		bool wide = false, prefix;
 		__u64 value;
 
 		if (*format != '%') {
 			say_char(*format);
 			continue;
 		}
+		prefix = format[1] == '#';
+		format += prefix;
 		while (*++format >= '0' && *format <= '9')
 			width = width * 10 + *format - '0';
 		for (; *format == 'l' || *format == 'z'; format++)
@@ -142,6 +144,10 @@ static void say_list(const char *format, va_list ap)
 			continue;
 		}
 		value = wide ? va_arg(ap, __u64) : va_arg(ap, __u32);
+		if (prefix) {
+			say_char('0');
+			say_char('x');
+		}
 		say_number(value, *format == 'x' ? 16 : 10, width);
 	}
 }
@@ -155,17 +161,21 @@ void say(const char *format, ...)
 	va_end(ap);
 }
 
+[[noreturn]] void fail_list(const char *format, va_list ap)
+{
+	say("guest: FAIL t=%llu ", uptime_ms());
+	say_list(format, ap);
+	say("\n");
+	for (;;)
+		asm volatile("cli; hlt");
+}
+
 [[noreturn]] void fail(const char *format, ...)
 {
 	va_list ap;
 
-	say("guest: FAIL t=%llu ", uptime_ms());
 	va_start(ap, format);
-	say_list(format, ap);
-	va_end(ap);
-	say("\n");
-	for (;;)
-		asm volatile("cli; hlt");
+	fail_list(format, ap);
 }
 
 int hear(void)

@@ -3,6 +3,7 @@
 #ifndef PC_H
 #define PC_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <linux/types.h>
 
@@ -10,7 +11,7 @@
 #define load(where)		__atomic_load_n(where, __ATOMIC_ACQUIRE)
 #define put(where, value)	__atomic_store_n(where, value, __ATOMIC_RELEASE)
 
-#define MSI_VECTORS	32
+#define MSI_VECTORS	33
 
 /* What start.S and the linker define and call. */
 extern char interrupt_entries[];
@@ -21,11 +22,12 @@ void interrupt(__u64 vector, __u64 detail);
 /* Set up the PC; the command line that QEMU was given. */
 const char *pc_start(const void *start_info);
 
-/* To the host, on the serial console. Knows %s, %u, %x, %zu, %llu, %llx and 0-padding. */
+/* To the host, on the serial console. Knows %s, %u, %x, %zu, %llu, %llx, # and 0-padding. */
 [[gnu::format(printf, 1, 2)]] void say(const char *format, ...);
 
 /* Say why the guest no longer believes its device, and stop for good. */
 [[gnu::format(printf, 1, 2), noreturn]] void fail(const char *format, ...);
+[[gnu::format(printf, 1, 0), noreturn]] void fail_list(const char *format, va_list ap);
 
 /* A character from the host, or -1. */
 int hear(void);

@@ -51,17 +51,20 @@ def _system_call(number, *arguments):
     return result
 
 
-def borrow(pid):
-    """A copy of the VFIO device's file descriptor in the QEMU process pid."""
+def borrow(pid, wanted=lambda fd: True):
+    """A copy of a VFIO device's file descriptor in the QEMU process pid: the first that is wanted."""
     for name in os.listdir(f"/proc/{pid}/fd"):
         target = os.readlink(f"/proc/{pid}/fd/{name}")
         if target == "anon_inode:[vfio-device]" or target.startswith("/dev/vfio/devices/"):
             pidfd = _system_call(SYS_PIDFD_OPEN, pid, 0)
             try:
-                return _system_call(SYS_PIDFD_GETFD, pidfd, int(name), 0)
+                fd = _system_call(SYS_PIDFD_GETFD, pidfd, int(name), 0)
             finally:
                 os.close(pidfd)
-    raise DeviceError(f"process {pid} has no VFIO device open")
+            if wanted(fd):
+                return fd
+            os.close(fd)
+    raise DeviceError(f"process {pid} has no such VFIO device open")
 
 
 def reset_behind(pid):
@@ -69,6 +72,21 @@ def reset_behind(pid):
     fd = borrow(pid)
     try:
         vfio.reset(fd)
+    finally:
+        os.close(fd)
+
+
+def logs_behind(pid, pci_id):
+    """
+    Does the device with these numbers of vendor and device log what it writes? It is asked for
+    page 0 of the guest's memory, which no device writes, so QEMU misses nothing.
+    """
+    def wanted(fd):
+        return os.pread(fd, 4, vfio.CONFIG) == pci_id.to_bytes(4, "little")
+
+    fd = borrow(pid, wanted)
+    try:
+        return vfio.logs(fd)
     finally:
         os.close(fd)
 

@@ -14,9 +14,13 @@ QEMU = {"10": "qemu-system-x86_64", "11": "/opt/qemu-11/qemu-system-x86_64"}
 
 
 class Lab:
-    """Use with `with`: leaving it ends every process and removes every device."""
+    """
+    Use with `with`: leaving it ends every process and removes every device. The guest is a
+    program that was built before, or is built.
+    """
 
-    def __init__(self):
+    def __init__(self, guest=None):
+        self.guest = guest
         self.folder = tempfile.mkdtemp(prefix="vfio-qemu-")
         self.machines = []
         self.devices = []
@@ -25,11 +29,13 @@ class Lab:
         for module in ("vfio_iommu_type1", "iommufd"):
             self._run(["modprobe", module])
         self.load()
-        self._run(["make", "-s", "-C", HERE, f"O={self.folder}"])
+        if not self.guest:
+            self._run(["make", "-s", "-C", HERE, f"O={self.folder}"])
+            self.guest = f"{self.folder}/guest.elf"
         for version, program in QEMU.items():
             if not shutil.which(program):
                 raise Failure(f"{program} is missing: it is QEMU {version}")
-        self.host = Host(QEMU, f"{self.folder}/guest.elf", self.folder)
+        self.host = Host(QEMU, self.guest, self.folder)
         return self
 
     def __exit__(self, *unused):

@@ -182,7 +182,7 @@ class Machine:
     def wait_checked(self):
         """
         Wait until the guest has been through all of its devices from now on: every page,
-        every interrupt. The report that says so.
+        every interrupt; with a ConnectX also every page that this wrote. The report that says so.
         """
         self._read_console()
         seen = len(self.reports)
@@ -191,14 +191,28 @@ class Machine:
         # The sweep under way has begun before: one more.
         sweeps = int(first["sweeps"]) + 2
         irqs = int(first["irqs"]) + VECTORS * len(self.devices)
+        turns = int(first.get("turns", 0)) + 2
         self.wait("full check by the guest", ALIVE_SECONDS,
                   lambda: int(self.reports[-1]["sweeps"]) >= sweeps and
-                  int(self.reports[-1]["irqs"]) >= irqs)
+                  int(self.reports[-1]["irqs"]) >= irqs and
+                  int(self.reports[-1].get("turns", turns)) >= turns)
         return self.reports[-1]
 
     def last_report(self):
         self._read_console()
         return self.reports[-1]
+
+    def memory(self, address):
+        """The guest's memory at an address, opened behind the back of QEMU and the guest."""
+        answer = self.qmp.command("human-monitor-command",
+                                  **{"command-line": f"gpa2hva {address:#x}"})
+        try:
+            place = int(answer.split()[-1], 16)
+        except (IndexError, ValueError) as error:
+            raise self.failure(f"no memory at {address:#x}: {answer}") from error
+        file = open(f"/proc/{self.process.pid}/mem", "r+b", buffering=0)
+        file.seek(place)
+        return file
 
     def tell(self, command):
         """Give the guest a command and wait until it has done it."""

@@ -134,7 +134,8 @@ def _problems(outcome):
     found = []
     if before["id"] != after["id"]:
         found.append(f"another guest: {before['id']} became {after['id']}")
-    for counter in ("t", "ticks", "stores", "irqs", "sweeps", "pages", "copies"):
+    function = ("turns", "work", "events", "interrupts") if "work" in before else ()
+    for counter in ("t", "ticks", "stores", "irqs", "sweeps", "pages", "copies", *function):
         if int(after[counter]) <= int(before[counter]):
             found.append(f"{counter} did not go on: {before[counter]}, then {after[counter]}")
     passed = int(after["t"]) - int(before["t"])

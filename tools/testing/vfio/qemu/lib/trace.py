@@ -9,7 +9,9 @@ from typing import NamedTuple, Optional
 EVENTS = ("vfio_migration_set_*state", "vfio_save_iterate", "vfio_save_block",
           "vfio_save_complete_precopy", "vfio_load_state_device_data",
           "vfio_query_precopy_size*", "loadvm_approve_switchover*",
-          "vfio_save_complete_precopy_thread_*", "vfio_load_state_device_buffer_*")
+          "vfio_save_complete_precopy_thread_*", "vfio_load_state_device_buffer_*",
+          "vfio_device_dirty_tracking_start", "vfio_get_dirty_bitmap*",
+          "vfio_container_query_dirty_bitmap*")
 
 # QEMU 10 writes "PID@SECONDS:event", QEMU 11 an ISO date and the event.
 LINE = re.compile(r"(?:\d+@(\d+\.\d+):|(\d{4}-\S+Z) )(\w+) +(?:\(([^)]*)\) ?)?(.*)")
@@ -17,6 +19,7 @@ SET_STATE = re.compile(r"new state (\w+), recover state (\w+)")
 STATE = re.compile(r"state (\w+)")
 ITERATE = re.compile(r"initial size (\d+)")
 BLOCK = re.compile(r"data_size (-?\d+)")
+DIRTY = re.compile(r"dirty_pages ?= ?(\d+)")
 LOADED = re.compile(r"size (\d+) ret (-?\d+)")
 
 
@@ -103,6 +106,17 @@ def count(path, name):
     """How often an event is in a log, also where two threads wrote one line together."""
     with open(path, encoding="utf-8", errors="replace") as log:
         return log.read().count(f"{name} ")
+
+
+def dirty_pages(events):
+    """
+    The pages of each answer about what devices wrote, if devices log that themselves: else there
+    are none, for QEMU takes all memory as written, or asks the IOMMU.
+    """
+    if not any(event.name == "vfio_device_dirty_tracking_start" for event in events):
+        return []
+    return [int(DIRTY.search(event.text)[1]) for event in events
+            if event.name in ("vfio_get_dirty_bitmap", "vfio_container_query_dirty_bitmap")]
 
 
 def bytes_saved(events):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """A VFIO device as a VMM has it, by its character device; the numbers are the uAPI's."""
 
+import ctypes
 import enum
+import errno
 import fcntl
 import os
 import struct
@@ -11,8 +13,10 @@ VFIO_DEVICE_FEATURE = 0x3B75        # _IO(';', 100 + 17)
 VFIO_DEVICE_BIND_IOMMUFD = 0x3B76   # _IO(';', 100 + 18)
 FEATURE_GET, FEATURE_SET = 1 << 16, 1 << 17
 FEATURE_MIG_DEVICE_STATE = 2
+FEATURE_DMA_LOGGING_REPORT = 8
 FEATURE_MIG_DATA_SIZE = 9
 BAR2 = 2 << 40                      # where vfio-pci style devices have their region 2
+CONFIG = 7 << 40                    # and their configuration space
 
 State = enum.IntEnum("State", ("ERROR", "STOP", "RUNNING", "STOP_COPY", "RESUMING", "RUNNING_P2P",
                                "PRE_COPY", "PRE_COPY_P2P"), start=0)
@@ -20,6 +24,20 @@ State = enum.IntEnum("State", ("ERROR", "STOP", "RUNNING", "STOP_COPY", "RESUMIN
 
 def reset(fd):
     fcntl.ioctl(fd, VFIO_DEVICE_RESET)
+
+
+def logs(fd):
+    """Is logging of DMA on? Takes from the log whether page 0 was written."""
+    bitmap = ctypes.c_uint64()
+    try:
+        fcntl.ioctl(fd, VFIO_DEVICE_FEATURE,
+                    struct.pack("=IIQQQQ", 40, FEATURE_GET | FEATURE_DMA_LOGGING_REPORT, 0, 4096,
+                                4096, ctypes.addressof(bitmap)))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 class Opened:
