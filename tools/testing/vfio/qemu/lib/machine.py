@@ -17,9 +17,12 @@ CPU = "qemu64,+pdpe1gb"             # the guest maps its memory with pages of 1 
 MEMORY_MIB = 64                     # the guest holds a copy of the device's state
 FIRST_SLOT = 4                      # of the devices, on the guest's PCI bus
 VECTORS = 8                         # of each device
-START_SECONDS = 60
-BOOT_SECONDS = 120
-ALIVE_SECONDS = 60
+# What is late by so much does not come. The debug kernel takes its time.
+PATIENCE = 8 if os.uname().release.endswith("-debug") else 1
+START_SECONDS = 60 * PATIENCE
+BOOT_SECONDS = 120 * PATIENCE
+ALIVE_SECONDS = 60 * PATIENCE
+END_SECONDS = 20 * PATIENCE
 
 REPORT = re.compile(r"guest: (ready|ok) (.*)")
 
@@ -95,7 +98,7 @@ class Machine:
     def alive(self):
         return self.process.poll() is None
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=END_SECONDS):
         """End the process; its files stay."""
         if self.alive():
             self.process.terminate()

@@ -6,10 +6,10 @@ import time
 from typing import NamedTuple, Optional
 
 from . import trace
-from .machine import Failure
+from .machine import PATIENCE, Failure
 from .qmp import QmpError
 
-SECONDS = 120
+SECONDS = 120 * PATIENCE
 # A slow machine may not keep up with what changes. Then any downtime must do.
 HURRY_SECONDS = 5
 ANY_DOWNTIME_MS = 60000
