@@ -11,9 +11,10 @@
 //!
 //! Below those of the core, in this order:
 //!
-//! 1. `Running::now`: how much the VF runs, held over commands.
-//! 2. `Mlx5::pd`: the protection domain of a session, held over the command that makes it.
-//! 3. `Pool::unused`.
+//! 1. `Running::turn`: who suspends the VF, or cleans up after a session; held over commands.
+//! 2. `Running::now`: how much the VF runs.
+//! 3. `Mlx5::pd`: the protection domain of a session, held over the command that makes it.
+//! 4. `Pool::unused`.
 //!
 //! `Log::active` is alone: it is held over commands, by who starts or stops the DMA log.
 

@@ -4,9 +4,11 @@
 //!
 //! Tracking is begun by an image of pre-copy and ended by the last image of stop-copy. A session that
 //! is given up leaves it on, and ending it takes commands and memory for what has changed: so a work
-//! item does that once the VF runs again, or whoever changes how much it runs.
+//! item does that once the VF runs again, or whoever suspends it. To go on it need not have been
+//! done: a VF that is resumed does not wait for what a session left.
 //!
-//! Lock: `Running::now`, below those of the core; held over commands.
+//! Locks: `Running::turn`, held over the commands that suspend and those that end tracking; below it
+//! `Running::now`, held over none.
 
 use kernel::{
     prelude::*,
@@ -57,6 +59,8 @@ struct Now {
 pub(crate) struct Running {
     function: Function,
     #[pin]
+    turn: Mutex<()>,
+    #[pin]
     now: Mutex<Now>,
 }
 
@@ -79,26 +83,27 @@ impl Running {
         let (name, key) = lock_class!("vfio_migration_mlx5_running");
         let data = pin_init!(Self {
             function,
-            now <- new_mutex!(Now::default(), "vfio_migration_mlx5::Running"),
+            turn <- new_mutex!((), "vfio_migration_mlx5::Running::turn"),
+            now <- new_mutex!(Now::default(), "vfio_migration_mlx5::Running::now"),
         });
         Arc::pin_init(Task::new(queue, name, key, data), GFP_KERNEL)
     }
 
     /// Suspends a side: first the initiator, then the responder.
     pub(crate) fn suspend(&self, side: Side) -> Result<(), Failure> {
-        let mut now = self.now.lock();
+        let _turn = self.turn.lock();
         let access = self.function.enter()?;
-        self.settle(&mut now, &access);
+        self.settle(&access);
         access.execute(&Suspend(side)).map_err(judge)?;
-        *now.side(side) = true;
+        *self.now.lock().side(side) = true;
         Ok(())
     }
 
     /// Resumes a side, in the other order.
     pub(crate) fn resume(this: &Task<Self>, side: Side) -> Result<(), Failure> {
-        let mut now = this.now.lock();
         let access = this.function.enter()?;
         access.execute(&Resume(side)).map_err(judge)?;
+        let mut now = this.now.lock();
         *now.side(side) = false;
         if now.may_settle() {
             this.start();
@@ -117,27 +122,29 @@ impl Running {
 
     /// A session is about to track: it takes over what is there.
     pub(crate) fn adopt(&self) {
+        let _turn = self.turn.lock();
         self.now.lock().stale = false;
     }
 
-    /// Whether the VF begins nothing now.
+    /// Whether the VF begins nothing now, or as soon as who suspends it is through.
     pub(crate) fn initiator_suspended(&self) -> bool {
+        let _turn = self.turn.lock();
         self.now.lock().initiator_suspended
     }
 
     /// The VF was reset.
     pub(crate) fn reset(&self) {
+        let _turn = self.turn.lock();
         *self.now.lock() = Now::default();
     }
 
-    /// Ends tracking that nobody wants, if that can be done now.
-    fn settle(&self, now: &mut Now, access: &Access<'_>) {
-        if !now.may_settle() {
+    /// Ends tracking that nobody wants, if that can be done now. The caller has the turn.
+    fn settle(&self, access: &Access<'_>) {
+        if !self.now.lock().begin_settling() {
             return;
         }
         // A failure means that the firmware goes on tracking: that is slower for the VF, and wrong for
         // nobody, since the next image says anew whether to track.
-        now.stale = false;
         if let Err(failure) = self.end_tracking(access) {
             pr_warn!("changes of the state are still tracked: {failure}\n");
         }
@@ -178,14 +185,20 @@ impl Now {
     fn may_settle(&self) -> bool {
         self.stale && !self.responder_suspended
     }
+
+    fn begin_settling(&mut self) -> bool {
+        let may = self.may_settle();
+        self.stale &= !may;
+        may
+    }
 }
 
 impl Run for Running {
     fn run(task: &Task<Self>) {
-        let mut now = task.now.lock();
+        let _turn = task.turn.lock();
         // If the PF is down, so is the tracking.
         if let Ok(access) = task.function.enter() {
-            task.settle(&mut now, &access);
+            task.settle(&access);
         }
     }
 }
