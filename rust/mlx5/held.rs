@@ -17,9 +17,14 @@ use kernel::{
 };
 
 /// Something that the firmware has.
-pub(crate) trait Release: Send + Unpin + 'static {
-    /// Takes it back. Infallible: what cannot be taken back must not hurt.
-    fn release(self, access: &Access<'_>);
+pub(crate) trait Release: Send + Unpin + Sized + 'static {
+    /// What it needed until then.
+    type Rest;
+
+    /// Takes it back. What could not be for now stays, as the error, until the PF goes down or the
+    /// function is given up; that is the `last` time, which does not fail: what can never be taken
+    /// back must not hurt.
+    fn release(self, access: &Access<'_>, last: bool) -> Result<Self::Rest, Self>;
 }
 
 #[pin_data]
@@ -29,13 +34,30 @@ struct Slot<T> {
     content: Mutex<Option<T>>,
 }
 
-impl<T: Release> Object for Slot<T> {
-    fn revoke(&self, access: &Access<'_>) {
+impl<T: Release> Slot<T> {
+    /// Whether nothing is left.
+    fn release(&self, access: &Access<'_>, last: bool) -> bool {
         // Who is second waits for the first.
         let mut content = self.content.lock();
-        if let Some(content) = content.take() {
-            content.release(access);
-        }
+        let Some(held) = content.take() else {
+            return true;
+        };
+        let rest = match held.release(access, last) {
+            Ok(rest) => Some(rest),
+            Err(held) => {
+                *content = Some(held);
+                None
+            }
+        };
+        // The rest may be held as well, by a lock of the same class.
+        drop(content);
+        rest.is_some()
+    }
+}
+
+impl<T: Release> Object for Slot<T> {
+    fn revoke(&self, access: &Access<'_>) {
+        self.release(access, true);
     }
 }
 
@@ -62,16 +84,15 @@ impl<T: Release> Held<T> {
             }? Error),
             GFP_KERNEL,
         )?;
-        let content = make(&access)?;
-        *slot.content.lock() = Some(content);
-        if let Err(error) = function.attach(slot.clone()) {
-            slot.revoke(&access);
-            return Err(error.into());
-        }
-        Ok(Self {
+        // First, so that it is known if it cannot be taken back.
+        function.attach(slot.clone())?;
+        let held = Self {
             function: function.clone(),
             slot,
-        })
+        };
+        let content = make(&access)?;
+        *held.slot.content.lock() = Some(content);
+        Ok(held)
     }
 
     pub(crate) fn function(&self) -> &Function {
@@ -96,9 +117,12 @@ impl<T: Release> Held<T> {
 
 impl<T: Release> Drop for Held<T> {
     fn drop(&mut self) {
-        if let Some(access) = self.function.enter_to_release() {
-            self.slot.revoke(&access);
+        let gone = self
+            .function
+            .enter_to_release()
+            .is_none_or(|access| self.slot.release(&access, false));
+        if gone {
+            self.function.detach(Arc::as_ptr(&self.slot).cast());
         }
-        self.function.detach(Arc::as_ptr(&self.slot).cast());
     }
 }

@@ -32,13 +32,25 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Whether a command that takes something back did not come to the firmware, and is not the last try.
+fn may_try_again(failure: &Failure, last: bool) -> bool {
+    !last && matches!(failure, Failure::Transport(_))
+}
+
 struct PdNumber(u32);
 
 impl Release for PdNumber {
-    fn release(self, access: &Access<'_>) {
-        // The firmware may keep it if it also keeps a key of it; all that costs is the number.
-        if let Err(failure) = access.execute(&DeallocPd(self.0)) {
-            pr_warn!("a protection domain is left over: {failure}\n");
+    type Rest = ();
+
+    fn release(self, access: &Access<'_>, last: bool) -> Result<(), Self> {
+        match access.execute(&DeallocPd(self.0)) {
+            Ok(()) => Ok(()),
+            Err(failure) if may_try_again(&failure, last) => Err(self),
+            // The firmware may keep it if it also keeps a key of it; all that costs is the number.
+            Err(failure) => {
+                pr_warn!("a protection domain is left over: {failure}\n");
+                Ok(())
+            }
         }
     }
 }
@@ -71,15 +83,24 @@ impl Pd {
 struct Key {
     key: u32,
     mapping: Mapping,
+    /// It is in use as long as the key is there.
+    pd: Pd,
 }
 
 impl Release for Key {
-    fn release(self, access: &Access<'_>) {
-        if let Err(failure) = access.execute(&DestroyMkey(self.key)) {
-            pr_warn!("a memory key is left over, and its memory with it: {failure}\n");
-            // The device may still write there, so neither the mapping nor the memory may be used
-            // for anything else.
-            mem::forget(self.mapping);
+    type Rest = Pd;
+
+    fn release(self, access: &Access<'_>, last: bool) -> Result<Pd, Self> {
+        match access.execute(&DestroyMkey(self.key)) {
+            Ok(()) => Ok(self.pd),
+            Err(failure) if may_try_again(&failure, last) => Err(self),
+            Err(failure) => {
+                pr_warn!("a memory key is left over, and its memory with it: {failure}\n");
+                // The device may still write there, so neither the mapping nor the memory may be used
+                // for anything else.
+                mem::forget(self.mapping);
+                Ok(self.pd)
+            }
         }
     }
 }
@@ -92,7 +113,6 @@ pub struct Mkey {
     // Dropped first.
     held: Held<Key>,
     buffer: Arc<Buffer>,
-    _pd: Pd,
 }
 
 impl Mkey {
@@ -113,13 +133,13 @@ impl Mkey {
                 log_page_size: mapping.shift(),
                 addresses: &mapping.addresses()?,
             })?;
-            Ok::<_, Failure>(Key { key, mapping })
+            Ok::<_, Failure>(Key {
+                key,
+                mapping,
+                pd: pd.clone(),
+            })
         })?;
-        Ok(Self {
-            held,
-            buffer,
-            _pd: pd.clone(),
-        })
+        Ok(Self { held, buffer })
     }
 
     /// Takes the buffer back, with what is in it.
@@ -128,7 +148,7 @@ impl Mkey {
     ///
     /// `EIO` if the firmware would not let go of it.
     pub fn into_buffer(self) -> Result<Buffer> {
-        let Self { held, buffer, _pd } = self;
+        let Self { held, buffer } = self;
         drop(held);
         let mut buffer = Arc::into_unique_or_drop(buffer).ok_or(EIO)?;
         Ok(mem::take(&mut *buffer))
