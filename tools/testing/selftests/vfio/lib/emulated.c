@@ -107,13 +107,7 @@ uint64_t emu_events(int fd)
 
 bool emu_is(const struct mig_device *dev)
 {
-	struct mig_device copy = *dev;
-	struct vfio_region_info info;
-	__u32 id;
-
-	return !mig_region(&copy, VFIO_PCI_CONFIG_REGION_INDEX, &info) &&
-	       pread(copy.fd, &id, sizeof(id), info.offset) == sizeof(id) &&
-	       id == EMU_VENDOR_DEVICE;
+	return mig_has_pci_id(dev, EMU_VENDOR_DEVICE);
 }
 
 bool emu_has_precopy(const struct mig_device *dev)

@@ -39,13 +39,7 @@ void mlx5_pause(void)
 
 bool mlx5_is(const struct mig_device *dev)
 {
-	struct mig_device copy = *dev;
-	struct vfio_region_info info;
-	__u32 id;
-
-	return !mig_region(&copy, VFIO_PCI_CONFIG_REGION_INDEX, &info) &&
-	       pread(copy.fd, &id, sizeof(id), info.offset) == sizeof(id) &&
-	       id == VENDOR_DEVICE;
+	return mig_has_pci_id(dev, VENDOR_DEVICE);
 }
 
 static void bus_master(struct mlx5_vfio *own)

@@ -172,6 +172,18 @@ int mig_region(struct mig_device *dev, unsigned int index, struct vfio_region_in
 	return mig_ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, info);
 }
 
+/* Does its configuration space begin with that device and vendor? */
+bool mig_has_pci_id(const struct mig_device *dev, __u32 wanted)
+{
+	struct mig_device copy = *dev;
+	struct vfio_region_info info;
+	__u32 id;
+
+	return !mig_region(&copy, VFIO_PCI_CONFIG_REGION_INDEX, &info) &&
+	       pread(copy.fd, &id, sizeof(id), info.offset) == sizeof(id) &&
+	       id == wanted;
+}
+
 /* The first region that can be mapped, or NULL. */
 void *mig_mmap(struct mig_device *dev, size_t *size)
 {

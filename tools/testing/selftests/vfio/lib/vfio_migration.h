@@ -95,6 +95,7 @@ void mig_close(struct mig_device *dev);
 int mig_device_fd(struct mig_device *dev);
 int mig_reset(struct mig_device *dev);
 int mig_region(struct mig_device *dev, unsigned int index, struct vfio_region_info *info);
+bool mig_has_pci_id(const struct mig_device *dev, __u32 wanted);
 void *mig_mmap(struct mig_device *dev, size_t *size);
 int mig_eventfds(struct mig_device *dev, int *fd, unsigned int count);
 
