@@ -83,15 +83,16 @@ enum Stage {
 
 /// # Invariants
 ///
-/// There is room for one item more than there may be images in `ready`, and for all images in
-/// `spare`.
+/// There is room for one item more than there may be images in `ready`, and while more may come for
+/// all images in `spare`.
 struct Queue<I> {
     stage: Stage,
     /// Changes only with the lock of the session held.
     phase: Phase,
     ready: KVec<Item<I>>,
+    /// Empty once no more comes.
     spare: KVec<I>,
-    /// Images that there are, wherever, with the one in the making.
+    /// Images that there are, wherever, with the one in the making; as long as more may come.
     images: usize,
     /// How many there may be.
     depth: usize,
@@ -423,10 +424,16 @@ impl<B: Backend> SaveFile<B> {
         }
         // By the invariant of `Queue` this loses none.
         let lost = item.is_some_and(|item| queue.ready.push_within_capacity(item).is_err());
+        // No arc has to free what nobody will fill any more.
+        let unused = match queue.is_open() {
+            true => KVec::new(),
+            false => core::mem::take(&mut queue.spare),
+        };
         queue.events += 1;
         drop(queue);
         drop(guard);
         self.waker.wake();
+        drop(unused);
         again && !lost
     }
 

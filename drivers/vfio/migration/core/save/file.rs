@@ -206,13 +206,13 @@ impl<B: Backend> SaveFile<B> {
         }
     }
 
-    /// Takes back the memory of an image that was read.
+    /// Takes back the memory of an image that was read, to be filled again as long as more may come.
     fn give_back(this: &Task<Self>, image: Option<B::Image>) {
         let Some(image) = image else {
             return;
         };
         let mut queue = this.queue.lock();
-        if matches!(queue.stage, Stage::Dead) {
+        if !queue.is_open() {
             drop(queue);
             // May take the backend's locks.
             drop(image);
