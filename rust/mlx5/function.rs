@@ -114,6 +114,16 @@ pub(crate) trait Object: Send + Sync {
     /// The PF goes down: takes back what the firmware has, if anything. Those that were attached
     /// last come first.
     fn revoke(&self, access: &Access<'_>);
+
+    /// Whether nobody uses it any more, but it could not be taken back.
+    fn is_left(&self) -> bool {
+        false
+    }
+
+    /// Tries that once more; whether it went well.
+    fn retry(&self, _access: &Access<'_>) -> bool {
+        true
+    }
 }
 
 /// Whether commands may be issued.
@@ -251,6 +261,25 @@ impl Function {
         let gone = at.and_then(|at| objects.remove(at).ok());
         drop(objects);
         drop(gone);
+    }
+
+    /// Tries once more to take back what nobody uses any more, but a command for it could not be
+    /// given, as where memory was scarce. Returns whether nothing of that is left; while something is,
+    /// the caller should come again, later.
+    pub fn take_back(&self) -> bool {
+        // If the PF goes down, that takes back all.
+        while let Ok(access) = self.enter() {
+            let objects = self.0.objects.lock();
+            // A domain can only go after its keys.
+            let left = objects.iter().rev().find(|object| object.is_left());
+            let Some(left) = left.cloned() else { break };
+            drop(objects);
+            if !left.retry(&access) {
+                return false;
+            }
+            self.detach(Arc::as_ptr(&left).cast());
+        }
+        true
     }
 }
 

@@ -2,28 +2,52 @@
 
 //! What the firmware holds for a function until it is told otherwise, or its PF goes down.
 
-use crate::function::{
-    Access,
-    Function,
-    Object, //
+use crate::{
+    command::Failure,
+    function::{
+        Access,
+        Function,
+        Object, //
+    },
 };
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
 };
+
+/// What could not be taken back for now.
+pub(crate) struct Again;
+
+/// Judges a command that takes something back: [`None`] if that is done, the failure if it never will
+/// be.
+///
+/// # Errors
+///
+/// [`Again`] if the firmware was not told, and that was not the `last` try.
+pub(crate) fn judge(result: Result<(), Failure>, last: bool) -> Result<Option<Failure>, Again> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(Failure::Transport(_)) if !last => Err(Again),
+        Err(failure) => Ok(Some(failure)),
+    }
+}
 
 /// Something that the firmware has.
 pub(crate) trait Release: Send + Unpin + Sized + 'static {
     /// What it needed until then.
     type Rest;
 
-    /// Takes it back. What could not be for now stays, as the error, until the PF goes down or the
-    /// function is given up; that is the `last` time, which does not fail: what can never be taken
-    /// back must not hurt.
+    /// Takes it back. What could not be for now stays, as the error, until
+    /// [`Function::take_back`] can, or the PF goes down or the function is given up; that is the
+    /// `last` time, which does not fail: what can never be taken back must not hurt.
     fn release(self, access: &Access<'_>, last: bool) -> Result<Self::Rest, Self>;
 }
 
@@ -32,6 +56,8 @@ struct Slot<T> {
     /// Nothing, once it was taken back.
     #[pin]
     content: Mutex<Option<T>>,
+    /// See [`Object::is_left`].
+    left: Atomic<bool>,
 }
 
 impl<T: Release> Slot<T> {
@@ -59,6 +85,14 @@ impl<T: Release> Object for Slot<T> {
     fn revoke(&self, access: &Access<'_>) {
         self.release(access, true);
     }
+
+    fn is_left(&self) -> bool {
+        self.left.load(Relaxed)
+    }
+
+    fn retry(&self, access: &Access<'_>) -> bool {
+        self.release(access, false)
+    }
 }
 
 /// Takes back what it has when it is dropped, or the PF goes down, whichever is first.
@@ -81,6 +115,7 @@ impl<T: Release> Held<T> {
         let slot = Arc::pin_init(
             try_pin_init!(Slot {
                 content <- new_mutex!(None, "mlx5::Held"),
+                left: Atomic::new(false),
             }? Error),
             GFP_KERNEL,
         )?;
@@ -123,6 +158,8 @@ impl<T: Release> Drop for Held<T> {
             .is_none_or(|access| self.slot.release(&access, false));
         if gone {
             self.function.detach(Arc::as_ptr(&self.slot).cast());
+        } else {
+            self.slot.left.store(true, Relaxed);
         }
     }
 }

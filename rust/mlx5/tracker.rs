@@ -45,6 +45,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -111,17 +115,34 @@ impl Limits {
 struct Shared {
     function: Function,
     events: Arc<Events>,
-    /// What the firmware has; nothing after the end, and after the PF went down.
+    /// What the firmware has; nothing once that was taken back.
     #[pin]
     hardware: Mutex<Option<Hardware>>,
+    /// See [`Object::is_left`].
+    left: Atomic<bool>,
 }
 
 impl Shared {
-    fn end(&self) {
-        self.events.gone();
-        if let Some(access) = self.function.enter_to_release() {
-            self.revoke(&access);
+    /// Whether nothing is left.
+    fn take_back(&self, access: &Access<'_>, last: bool) -> bool {
+        let mut slot = self.hardware.lock();
+        let gone = match &mut *slot {
+            Some(hardware) => hardware.destroy(access, last).is_ok(),
+            None => true,
+        };
+        if gone {
+            *slot = None;
         }
+        gone
+    }
+
+    /// Whether nothing is left.
+    fn end(&self) -> bool {
+        self.events.gone();
+        let access = self.function.enter_to_release();
+        let gone = access.is_none_or(|access| self.take_back(&access, false));
+        self.left.store(!gone, Relaxed);
+        gone
     }
 }
 
@@ -131,9 +152,15 @@ impl Object for Shared {
     }
 
     fn revoke(&self, access: &Access<'_>) {
-        if let Some(hardware) = self.hardware.lock().take() {
-            hardware.destroy(access);
-        }
+        self.take_back(access, true);
+    }
+
+    fn is_left(&self) -> bool {
+        self.left.load(Relaxed)
+    }
+
+    fn retry(&self, access: &Access<'_>) -> bool {
+        self.take_back(access, false)
     }
 }
 
@@ -141,7 +168,8 @@ impl Object for Shared {
 pub struct Tracker(Arc<Shared>);
 
 impl Tracker {
-    /// Begins to track writes to `ranges`, of which there is at least one.
+    /// Begins to track writes to `ranges`, of which there is at least one. After an error there may be
+    /// something for [`Function::take_back`].
     ///
     /// # Errors
     ///
@@ -160,6 +188,7 @@ impl Tracker {
                 function: function.clone(),
                 events: shared_events,
                 hardware <- new_mutex!(None, "mlx5::Tracker::hardware"),
+                left: Atomic::new(false),
             }),
             GFP_KERNEL_ACCOUNT,
         )?;
@@ -167,15 +196,17 @@ impl Tracker {
         // From here on, if the PF goes down, it takes back what there is.
         function.attach(shared.clone())?;
         let tracker = Self(shared);
-        let hardware = Hardware::new(&access, parameters, ranges, events)?;
+        let mut hardware = Hardware::new(&access, parameters);
+        let made = hardware.make(&access, ranges, events);
         *tracker.0.hardware.lock() = Some(hardware);
         drop(access);
-        Ok(tracker)
+        made.map(|()| tracker)
     }
 
-    /// Ends it; whoever waits for a report leaves.
-    pub fn end(&self) {
-        self.0.end();
+    /// Ends it; whoever waits for a report leaves. Returns whether all of it was taken back: else there
+    /// is something for [`Function::take_back`].
+    pub fn end(&self) -> bool {
+        self.0.end()
     }
 
     /// Has the firmware report what was written in `range`, and forget it.
@@ -223,8 +254,9 @@ impl Tracker {
 
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.end();
-        self.0.function.detach(Arc::as_ptr(&self.0).cast());
+        if self.end() {
+            self.0.function.detach(Arc::as_ptr(&self.0).cast());
+        }
     }
 }
 

@@ -22,6 +22,8 @@ use crate::{
         Function, //
     },
     held::{
+        judge,
+        Again,
         Held,
         Release, //
     },
@@ -32,26 +34,19 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Whether a command that takes something back did not come to the firmware, and is not the last try.
-fn may_try_again(failure: &Failure, last: bool) -> bool {
-    !last && matches!(failure, Failure::Transport(_))
-}
-
 struct PdNumber(u32);
 
 impl Release for PdNumber {
     type Rest = ();
 
     fn release(self, access: &Access<'_>, last: bool) -> Result<(), Self> {
-        match access.execute(&DeallocPd(self.0)) {
-            Ok(()) => Ok(()),
-            Err(failure) if may_try_again(&failure, last) => Err(self),
+        match judge(access.execute(&DeallocPd(self.0)), last) {
+            Err(Again) => return Err(self),
+            Ok(None) => {}
             // The firmware may keep it if it also keeps a key of it; all that costs is the number.
-            Err(failure) => {
-                pr_warn!("a protection domain is left over: {failure}\n");
-                Ok(())
-            }
+            Ok(Some(failure)) => pr_warn!("a protection domain is left over: {failure}\n"),
         }
+        Ok(())
     }
 }
 
@@ -91,17 +86,17 @@ impl Release for Key {
     type Rest = Pd;
 
     fn release(self, access: &Access<'_>, last: bool) -> Result<Pd, Self> {
-        match access.execute(&DestroyMkey(self.key)) {
-            Ok(()) => Ok(self.pd),
-            Err(failure) if may_try_again(&failure, last) => Err(self),
-            Err(failure) => {
+        match judge(access.execute(&DestroyMkey(self.key)), last) {
+            Err(Again) => return Err(self),
+            Ok(None) => {}
+            Ok(Some(failure)) => {
                 pr_warn!("a memory key is left over, and its memory with it: {failure}\n");
                 // The device may still write there, so neither the mapping nor the memory may be used
                 // for anything else.
                 mem::forget(self.mapping);
-                Ok(self.pd)
             }
         }
+        Ok(self.pd)
     }
 }
 

@@ -239,17 +239,24 @@ impl Completions {
         self.doorbell.set(self.next);
     }
 
-    /// Ends the queue. Where the firmware does not, the memory is kept, as it may write there.
-    pub(super) fn destroy(self) {
+    /// Ends the queue. Where the firmware does not, the memory is kept, as it may write there. The
+    /// queue stays, as the error, if there was no memory for the command, and that was not the `last`
+    /// try.
+    pub(super) fn destroy(self, last: bool) -> Result<(), Self> {
         let raw = self.queue.raw.get();
+        // What it does before the command may be done twice.
         // SAFETY: The PF is up by the type invariants. Nobody refers to the queue any more.
-        let error = unsafe { bindings::mlx5_core_destroy_cq(self.pf.as_raw(), raw) };
-        if error != 0 {
-            pr_warn!("a completion queue of a page tracker is lost\n");
-            // The event queues do not know it any more; this waits for those that did.
-            // SAFETY: The interrupt is that of its event queue.
-            unsafe { bindings::synchronize_irq((*raw).irqn) };
-            mem::forget(self);
+        let result = to_result(unsafe { bindings::mlx5_core_destroy_cq(self.pf.as_raw(), raw) });
+        match result {
+            Ok(()) => return Ok(()),
+            Err(ENOMEM) if !last => return Err(self),
+            Err(_) => {}
         }
+        pr_warn!("a completion queue of a page tracker is lost\n");
+        // The event queues do not know it any more; this waits for those that did.
+        // SAFETY: The interrupt is that of its event queue.
+        unsafe { bindings::synchronize_irq((*raw).irqn) };
+        mem::forget(self);
+        Ok(())
     }
 }

@@ -29,6 +29,7 @@ use crate::{
             TrackerState, //
         },
         AllocPd,
+        Command,
         CreateMkey,
         DeallocPd,
         DestroyMkey,
@@ -36,6 +37,10 @@ use crate::{
         Mode,
         Pf,
         QueryCapability, //
+    },
+    held::{
+        judge,
+        Again, //
     },
     layout::{
         capability::cmd_hca_cap as general,
@@ -89,7 +94,7 @@ struct Message {
     last: bool,
 }
 
-/// One tracker. It is not dropped but destroyed.
+/// One tracker. It is dropped after it was destroyed.
 pub(super) struct Hardware {
     pf: Pf,
     parameters: Parameters,
@@ -108,15 +113,30 @@ pub(super) struct Hardware {
     object: Option<u32>,
 }
 
+/// Takes back what is in `slot`, if anything. Returns whether the firmware refused, and may go on using
+/// what it was told of.
+fn take_back<C: Command<Output = ()>>(
+    access: &Access<'_>,
+    last: bool,
+    slot: &mut Option<u32>,
+    what: &str,
+    command: impl FnOnce(u32) -> C,
+) -> Result<bool, Again> {
+    let Some(number) = *slot else {
+        return Ok(false);
+    };
+    let failure = judge(access.execute(&command(number)), last)?;
+    *slot = None;
+    if let Some(failure) = failure {
+        pr_warn!("{what} of a page tracker is lost: {failure}\n");
+    }
+    Ok(failure.is_some())
+}
+
 impl Hardware {
-    /// Makes all of it, or nothing.
-    pub(super) fn new(
-        access: &Access<'_>,
-        parameters: &Parameters,
-        ranges: &[RangeInclusive<u64>],
-        events: Arc<Events>,
-    ) -> Result<Self> {
-        let mut hardware = Self {
+    /// One of which nothing is made.
+    pub(super) fn new(access: &Access<'_>, parameters: &Parameters) -> Self {
+        Self {
             pf: access.pf(),
             parameters: *parameters,
             reporting: false,
@@ -131,17 +151,11 @@ impl Hardware {
             sender: None,
             subscription: None,
             object: None,
-        };
-        match hardware.make(access, ranges, events) {
-            Ok(()) => Ok(hardware),
-            Err(error) => {
-                hardware.destroy(access);
-                Err(error)
-            }
         }
     }
 
-    fn make(
+    /// Makes it; after an error it is to be destroyed.
+    pub(super) fn make(
         &mut self,
         access: &Access<'_>,
         ranges: &[RangeInclusive<u64>],
@@ -220,39 +234,32 @@ impl Hardware {
 
     /// Takes all of it back. Where the firmware refuses, memory that it may still use is kept, and a
     /// warning says so.
-    pub(super) fn destroy(mut self, access: &Access<'_>) {
-        if let Some(id) = self.object.take() {
-            if access.execute(&DestroyTracker { id }).is_err() {
-                pr_warn!("a page tracker is lost\n");
-            }
-        }
+    ///
+    /// # Errors
+    ///
+    /// [`Again`] if the firmware could not be told, and this is not the `last` try; the rest stays.
+    pub(super) fn destroy(&mut self, access: &Access<'_>, last: bool) -> Result<(), Again> {
+        let queue_pair = |qpn| DestroyQp { qpn };
+        take_back(access, last, &mut self.object, "the object", |id| {
+            DestroyTracker { id }
+        })?;
         self.subscription = None;
-        let destroy = |qpn: Option<u32>| {
-            let refused = qpn.is_some_and(|qpn| access.execute(&DestroyQp { qpn }).is_err());
-            if refused {
-                pr_warn!("a queue pair of a page tracker is lost\n");
-            }
-            refused
-        };
-        destroy(self.sender.take());
-        if destroy(self.receiver.take()) {
+        take_back(access, last, &mut self.sender, "a queue pair", queue_pair)?;
+        if take_back(access, last, &mut self.receiver, "a queue pair", queue_pair)? {
             mem::forget(self.ring.take());
         }
         self.ring = None;
-        if let Some(key) = self.key.take() {
-            if access.execute(&DestroyMkey(key)).is_err() {
-                pr_warn!("a buffer of a page tracker is lost\n");
-                mem::forget(self.memory.take());
-            }
+        if take_back(access, last, &mut self.key, "a buffer", DestroyMkey)? {
+            mem::forget(self.memory.take());
         }
         if let Some(completions) = self.completions.take() {
-            completions.destroy();
-        }
-        if let Some(pd) = self.pd.take() {
-            if access.execute(&DeallocPd(pd)).is_err() {
-                pr_warn!("a protection domain of a page tracker is lost\n");
+            if let Err(completions) = completions.destroy(last) {
+                self.completions = Some(completions);
+                return Err(Again);
             }
         }
+        take_back(access, last, &mut self.pd, "a protection domain", DeallocPd)?;
+        Ok(())
     }
 
     /// Whether a report is under way.

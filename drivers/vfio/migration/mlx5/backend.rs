@@ -103,8 +103,8 @@ impl Mlx5 {
         queue: Arc<Queue>,
     ) -> Result<Arc<Self>> {
         let waker = Waker::new()?;
-        let running = Running::new(function.clone(), queue.clone())?;
-        let pool = Pool::new(queue, settings.limit)?;
+        let pool = Pool::new(function.clone(), queue.clone(), settings.limit)?;
+        let running = Running::new(function.clone(), queue, pool.clone())?;
         let init = pin_init!(Self {
             function,
             commands,
@@ -146,7 +146,9 @@ impl Mlx5 {
     /// the PF was down.
     fn forget_pd(&self) {
         let pd = self.pd.lock().take();
-        drop(pd);
+        if let Some(pd) = pd {
+            Pool::discard(&self.pool, pd);
+        }
     }
 }
 

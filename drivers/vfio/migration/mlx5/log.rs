@@ -8,9 +8,12 @@
 //! Locks: `active` is held to start and to stop, which is for as long as commands take. A report
 //! holds none while it waits for the firmware, or accesses user memory.
 
-use crate::pages::{
-    self,
-    Kept, //
+use crate::{
+    memory::Pool,
+    pages::{
+        self,
+        Kept, //
+    },
 };
 use core::{
     mem,
@@ -41,6 +44,7 @@ use vfio::{
         Ranges,
         Report, //
     },
+    task::Task, //
 };
 
 /// Bytes of the buffer for messages, if that is not too few messages.
@@ -200,15 +204,17 @@ impl Drop for Turn<'_> {
 #[pin_data]
 pub(crate) struct Log {
     function: Function,
+    pool: Arc<Task<Pool>>,
     #[pin]
     active: Mutex<Option<Arc<Active>>>,
 }
 
 impl Log {
     /// A log that is not active, of a function whose firmware has a page tracker.
-    pub(crate) fn new(function: Function) -> impl PinInit<Self> {
+    pub(crate) fn new(function: Function, pool: Arc<Task<Pool>>) -> impl PinInit<Self> {
         pin_init!(Self {
             function,
+            pool,
             active <- new_mutex!(None, "vfio_migration_mlx5::Log::active"),
         })
     }
@@ -220,8 +226,11 @@ impl Operations for Log {
         if active.is_some() {
             return Err(EBUSY);
         }
-        let new = Active::new(&self.function, ranges, page_size)?;
-        let new = Arc::pin_init(new, GFP_KERNEL_ACCOUNT)?;
+        // The firmware may have room for one only, and still have the last.
+        self.function.take_back();
+        let new = Active::new(&self.function, ranges, page_size)
+            .and_then(|new| Arc::pin_init(new, GFP_KERNEL_ACCOUNT))
+            .inspect_err(|_| Pool::come_again(&self.pool))?;
         let chosen = PageSize::try_from(1 << new.page_shift)?;
         *active = Some(new);
         Ok(chosen)
@@ -231,7 +240,9 @@ impl Operations for Log {
         let mut active = self.active.lock();
         if let Some(old) = active.take() {
             // Not when the last reporter leaves: the next log may begin now.
-            old.tracker.end();
+            if !old.tracker.end() {
+                Pool::come_again(&self.pool);
+            }
         }
     }
 

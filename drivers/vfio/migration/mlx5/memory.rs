@@ -3,8 +3,9 @@
 //! The memory of images: bounded, and given back off the arcs.
 //!
 //! To free an image takes commands, and time in proportion to its size, and images go where sessions
-//! end, in arcs. So what is dropped is handed to a work item. A reset, which takes its time anyway,
-//! waits for that: who goes on after it has all of his memory again.
+//! end, in arcs. So what is dropped is handed to a work item, which comes again for what could not be
+//! taken from the firmware. A reset, which takes its time anyway, waits for that: who goes on after it
+//! has all of his memory again.
 //!
 //! Lock: `Pool::unused`, below all others, held for a few instructions.
 
@@ -19,10 +20,16 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        msecs_to_jiffies,
+        Msecs, //
+    },
 };
 use mlx5::{
     Buffer,
-    Mkey, //
+    Function,
+    Mkey,
+    Pd, //
 };
 use vfio::{
     lock_class,
@@ -33,6 +40,9 @@ use vfio::{
     }, //
 };
 use vfio_migration::backend;
+
+/// When to try again what could not be taken back, since memory was scarce.
+const AGAIN: Msecs = 1000;
 
 /// Memory for an image.
 pub(crate) enum Memory {
@@ -51,11 +61,33 @@ impl Memory {
     }
 }
 
+/// What is to be freed.
+#[derive(Default)]
+struct Unused {
+    memory: KVec<Memory>,
+    domains: KVec<Pd>,
+}
+
+impl Unused {
+    /// With room for what a session leaves at most, so that no arc allocates it.
+    fn new() -> Result<Self> {
+        Ok(Self {
+            memory: KVec::with_capacity(16, GFP_KERNEL)?,
+            domains: KVec::with_capacity(2, GFP_KERNEL)?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.memory.is_empty() && self.domains.is_empty()
+    }
+}
+
 /// Where unused memory of a device goes, and how much is in use.
 #[pin_data]
 pub(crate) struct Pool {
+    function: Function,
     #[pin]
-    unused: Mutex<KVec<Memory>>,
+    unused: Mutex<Unused>,
     /// Bytes in use.
     used: Atomic<u64>,
     /// The most bytes that may be in use.
@@ -68,10 +100,16 @@ impl Pool {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(queue: Arc<Queue>, limit: u64) -> Result<Arc<Task<Self>>> {
+    pub(crate) fn new(
+        function: Function,
+        queue: Arc<Queue>,
+        limit: u64,
+    ) -> Result<Arc<Task<Self>>> {
+        let unused = Unused::new()?;
         let (name, key) = lock_class!("vfio_migration_mlx5_pool");
         let data = pin_init!(Self {
-            unused <- new_mutex!(KVec::new(), "vfio_migration_mlx5::Pool"),
+            function,
+            unused <- new_mutex!(unused, "vfio_migration_mlx5::Pool"),
             used: Atomic::new(0),
             limit,
         });
@@ -83,18 +121,44 @@ impl Pool {
     /// Frees what is unused, and returns when that is done.
     pub(crate) fn flush(this: &Task<Self>) {
         this.cancel();
-        this.free();
+        Self::run(this);
     }
 
-    fn free(&self) {
-        let unused = core::mem::take(&mut *self.unused.lock());
+    /// Has `pd` be freed: no more keys of it are made.
+    pub(crate) fn discard(this: &Task<Self>, pd: Pd) {
+        Self::throw(this, pd, |unused| &mut unused.domains);
+    }
+
+    /// Has what could not be taken from the firmware be tried again.
+    pub(crate) fn come_again(this: &Task<Self>) {
+        this.start_after(msecs_to_jiffies(AGAIN));
+    }
+
+    fn throw<T>(this: &Task<Self>, what: T, list: impl FnOnce(&mut Unused) -> &mut KVec<T>) {
+        let mut unused = this.unused.lock();
+        let first = unused.is_empty();
+        let list = list(&mut unused);
+        // Without memory to remember it, it is freed here and now.
+        let _ = list.reserve(1, GFP_KERNEL);
+        let rejected = list.push_within_capacity(what).err();
         drop(unused);
+        let start = first || rejected.is_some();
+        drop(rejected);
+        if start {
+            // Not right now, or the arc that drops it may have to wait for the CPU.
+            this.start_after(1);
+        }
     }
 }
 
 impl Run for Pool {
     fn run(task: &Task<Self>) {
-        task.free();
+        let next = Unused::new().unwrap_or_default();
+        let unused = core::mem::replace(&mut *task.unused.lock(), next);
+        drop(unused);
+        if !task.function.take_back() {
+            Self::come_again(task);
+        }
     }
 }
 
@@ -136,11 +200,7 @@ impl Share {
     /// The same, and `memory` is to be freed.
     pub(crate) fn discard(&mut self, memory: Memory) {
         self.give_back();
-        // Without memory to remember it, it is freed here and now.
-        if self.pool.unused.lock().push(memory, GFP_KERNEL).is_ok() {
-            // Not right now, or the arc that drops it may have to wait for the CPU.
-            self.pool.start_after(1);
-        }
+        Pool::throw(&self.pool, memory, |unused| &mut unused.memory);
     }
 }
 

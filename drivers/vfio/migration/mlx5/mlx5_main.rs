@@ -173,20 +173,20 @@ impl Vf {
                 });
             }
         };
-        let log = match function.capabilities().tracker {
-            true => Some(KBox::pin_init(
-                Log::new(function.clone()),
-                GFP_KERNEL_ACCOUNT,
-            )?),
-            false => None,
-        };
         let queue = Queue::new(c"vfio_migration_mlx5")?;
         let backend = Mlx5::new(
-            function,
+            function.clone(),
             commands,
             Settings::from_parameters()?,
             queue.clone(),
         )?;
+        let log = match function.capabilities().tracker {
+            true => Some(KBox::pin_init(
+                Log::new(function, backend.pool().clone()),
+                GFP_KERNEL_ACCOUNT,
+            )?),
+            false => None,
+        };
         let migration = Migration::new(device.as_ref(), backend, queue)?;
         Ok(Self {
             migration: Some(KBox::pin_init(migration, GFP_KERNEL)?),

@@ -10,6 +10,10 @@
 //! Locks: `Running::turn`, held over the commands that suspend and those that end tracking; below it
 //! `Running::now`, held over none.
 
+use crate::memory::{
+    Image,
+    Pool, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -27,7 +31,6 @@ use mlx5::{
         Suspend, //
     },
     Access,
-    Buffer,
     Direction,
     Failure as CommandFailure,
     Function,
@@ -58,6 +61,7 @@ struct Now {
 #[pin_data]
 pub(crate) struct Running {
     function: Function,
+    pool: Arc<Task<Pool>>,
     #[pin]
     turn: Mutex<()>,
     #[pin]
@@ -79,10 +83,15 @@ impl Running {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(function: Function, queue: Arc<Queue>) -> Result<Arc<Task<Self>>> {
+    pub(crate) fn new(
+        function: Function,
+        queue: Arc<Queue>,
+        pool: Arc<Task<Pool>>,
+    ) -> Result<Arc<Task<Self>>> {
         let (name, key) = lock_class!("vfio_migration_mlx5_running");
         let data = pin_init!(Self {
             function,
+            pool,
             turn <- new_mutex!((), "vfio_migration_mlx5::Running::turn"),
             now <- new_mutex!(Now::default(), "vfio_migration_mlx5::Running::now"),
         });
@@ -164,11 +173,13 @@ impl Running {
         let mut scratch = None;
         if changed > 0 {
             // CAST: A `usize` has at least 32 bits.
-            let buffer = Buffer::with_capacity(changed as usize)?;
-            let pd = Pd::new(&self.function)?;
-            scratch = Some(Mkey::new(&pd, buffer, Direction::FromDevice)?);
+            scratch = Some(Image::new(&self.pool, changed as usize, |buffer| {
+                let pd = Pd::new(&self.function)?;
+                Ok(Mkey::new(&pd, buffer, Direction::FromDevice)?)
+            })?);
         }
-        access.execute(&SaveState::cleanup(scratch.as_mut()))?;
+        let key = scratch.as_mut().map(Image::mkey).transpose()?;
+        access.execute(&SaveState::cleanup(key))?;
         Ok(())
     }
 }

@@ -10,6 +10,9 @@ from lib.vfio import State
 
 DEBUGFS = "/sys/kernel/debug"
 FAULT = 0xFFC                       # a register of the emulated card
+# What makes an object of the firmware's, and what takes it back.
+OBJECTS = {"CREATE_MKEY": "DESTROY_MKEY", "ALLOC_PD": "DEALLOC_PD", "CREATE_QP": "DESTROY_QP",
+           "CREATE_GENERAL_OBJECT": "DESTROY_GENERAL_OBJECT"}
 
 
 def mount_debugfs():
@@ -26,11 +29,14 @@ def arm(pf, text):
 
 
 class Watched(Function):
-    """A function, and how many commands the driver gave for it."""
+    """A function that nobody else uses, and how many commands the driver gave for it."""
 
     def __init__(self, path):
         super().__init__(path)
         self.counts = f"{DEBUGFS}/vfio/{os.path.basename(os.path.realpath(path))}/migration/commands"
+        # That it refused to let go of before.
+        self.lost = 0
+        self.lost = self.held()
 
     def commands(self):
         """By name: how many, and how many of them failed."""
@@ -45,14 +51,14 @@ class Watched(Function):
         return sum(failed for _, failed in self.commands().values())
 
     def held(self):
-        """Objects that the firmware has, as far as it let go of the others."""
+        """Objects that the firmware has of what is done here."""
         table = self.commands()
 
-        def more(make, end):
-            made, unmade = table.get(make, (0, 0)), table.get(end, (0, 0))
-            return made[0] - made[1] - unmade[0]
+        def done(command):
+            count, failed = table.get(command, (0, 0))
+            return count - failed
 
-        return more("CREATE_MKEY", "DESTROY_MKEY") + more("ALLOC_PD", "DEALLOC_PD")
+        return sum(done(make) - done(end) for make, end in OBJECTS.items()) - self.lost
 
     def settle(self):
         """Waits until the driver has taken everything back."""
