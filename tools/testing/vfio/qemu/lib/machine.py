@@ -18,7 +18,7 @@ MEMORY_MIB = 64                     # the guest holds a copy of the device's sta
 FIRST_SLOT = 4                      # of the devices, on the guest's PCI bus
 VECTORS = 8                         # of each device
 # What is late by so much does not come. The debug kernel takes its time.
-PATIENCE = 8 if os.uname().release.endswith("-debug") else 1
+PATIENCE = 20 if os.uname().release.endswith("-debug") else 1
 START_SECONDS = 60 * PATIENCE
 BOOT_SECONDS = 120 * PATIENCE
 ALIVE_SECONDS = 60 * PATIENCE
