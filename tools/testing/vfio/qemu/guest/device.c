@@ -199,10 +199,10 @@ static void check_page(struct device *dev, size_t page)
 	check_record(dev, page);
 }
 
-/* A 256th of the state, so that a sweep takes the same time for any size. */
+/* A 64th of the state, so that a sweep takes the same time for any size. */
 void device_check_pages(struct device *dev)
 {
-	size_t n = (dev->pages + 255) / 256;
+	size_t n = (dev->pages + 63) / 64;
 
 	while (n--) {
 		check_page(dev, dev->next_page);

@@ -24,7 +24,7 @@
 #include "pc.h"
 
 #define REPORT_MS	250
-#define STEPS_PER_IRQ	32
+#define STEPS_PER_IRQ	16
 #define STEPS_PER_COPY	8
 
 #define DEVICES		(MSI_VECTORS / DEVICE_VECTORS)
