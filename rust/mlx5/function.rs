@@ -116,14 +116,10 @@ pub(crate) trait Object: Send + Sync {
     fn revoke(&self, access: &Access<'_>);
 
     /// Whether nobody uses it any more, but it could not be taken back.
-    fn is_left(&self) -> bool {
-        false
-    }
+    fn is_left(&self) -> bool;
 
     /// Tries that once more; whether it went well.
-    fn retry(&self, _access: &Access<'_>) -> bool {
-        true
-    }
+    fn retry(&self, access: &Access<'_>) -> bool;
 }
 
 /// Whether commands may be issued.

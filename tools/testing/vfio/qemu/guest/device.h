@@ -38,7 +38,7 @@ struct device {
 	__u64 ticks;
 	__u64 stores;
 	__u64 sweeps;		/* times that all pages were checked */
-	__u32 irqs_raised;		/* by device_check_interrupt() */
+	__u32 irqs_raised[DEVICE_VECTORS];	/* by device_check_interrupt() */
 	__u64 irqs_seen;
 	unsigned int irqs_lost;
 	unsigned int stores_per_step;
