@@ -195,7 +195,7 @@ impl Drop for Turn<'_> {
         let mut reporting = self.log.reporting.lock();
         reporting.batch = mem::take(&mut self.batch);
         reporting.taken = false;
-        drop(reporting);
+        // With the lock, or it could be the turn of the next that ends.
         self.log.reporter.end();
     }
 }
