@@ -111,7 +111,7 @@ static void check_erased(struct dma *dma, __u64 number)
 void dma_check_pages(struct device *dev)
 {
 	struct dma *dma = &dev->dma;
-	__u64 written = read_pair(dev, GEN_SEQ_LO, GEN_SEQ_HI), number;
+	__u64 written = read_pair(dev, GEN_SEQ_LO, GEN_SEQ_HI), number, kept;
 
 	if (written < dma->consumed || written > dma->consumed + RING_PAGES)
 		fail("DMA pages: %llu written, %llu consumed", written, dma->consumed);
@@ -122,12 +122,16 @@ void dma_check_pages(struct device *dev)
 		if (number % ERASED == 0)
 			put(slot_of(dma, number), 0);
 	}
-	/* All that are still in the ring, so that one that a migration lost is seen. */
+	/*
+	 * The device cannot come round to what was read last before this is done. It is still there,
+	 * unless a migration lost it, even if the device went on before the guest did.
+	 */
+	kept = dma->consumed > RING_PAGES / 2 ? dma->consumed - RING_PAGES / 2 : 0;
 	number = written > RING_PAGES ? written - RING_PAGES : 0;
 	while (number++ < written)
 		if (number % ERASED == 0)
 			check_erased(dma, number);
-		else if (number + RING_PAGES / 2 > written)
+		else if (number > kept && number <= dma->consumed)
 			check_page(dma, number);
 	dma->consumed = written;
 	/* The reader is behind: what was read stays for half a turn. */
