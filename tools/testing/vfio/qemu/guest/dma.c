@@ -123,8 +123,8 @@ void dma_check_pages(struct device *dev)
 			put(slot_of(dma, number), 0);
 	}
 	/*
-	 * The device cannot come round to what was read last before this is done. It is still there,
-	 * unless a migration lost it, even if the device went on before the guest did.
+	 * The device cannot come round to what was read last before this is done. So it is still
+	 * there, unless a migration lost it, even if the device went on before the guest did.
 	 */
 	kept = dma->consumed > RING_PAGES / 2 ? dma->consumed - RING_PAGES / 2 : 0;
 	number = written > RING_PAGES ? written - RING_PAGES : 0;
